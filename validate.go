@@ -1,0 +1,184 @@
+package holdfast
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// Bounds of what callers may send. They keep one record, header block or queue entry from growing without limit.
+const (
+	MaxURLLength         = 2048
+	MaxSecretLength      = 512
+	MaxDescriptionLength = 1024
+	MaxHeaders           = 50
+	MaxHeaderBytes       = 8 << 10
+	MaxFilterValues      = 1000
+	MaxEventIDLength     = 128
+	MaxEventBytes        = 1 << 20 // of an event's data; Temporal refuses payloads over 2 MiB
+	MaxIdempotencyKey    = 255
+)
+
+// reservedHeaders are set by the sender on every request; custom headers must not touch them (D58).
+var reservedHeaders = map[string]bool{
+	"content-type": true, "content-length": true, "user-agent": true, "host": true, "connection": true,
+	"transfer-encoding": true, "te": true, "trailer": true, "upgrade": true, "keep-alive": true, "expect": true,
+	"proxy-connection": true, "proxy-authorization": true, "accept-encoding": true,
+	"x-webhook-event": true, "x-webhook-id": true, "x-event-id": true, "x-webhook-signature": true,
+	"webhook-id": true, "webhook-timestamp": true, "webhook-signature": true,
+}
+
+// Violations lists everything wrong with a webhook's configuration, with field paths in the API's spelling. Whether the
+// target address is allowed is the address policy's business, not checked here.
+func (w *Webhook) Violations() []Violation {
+	v := urlViolations("url", w.URL)
+	add := func(field, format string, args ...any) {
+		v = append(v, Violation{field, fmt.Sprintf(format, args...)})
+	}
+	if len(w.Events) == 0 {
+		add("eventTypes", "must name at least one event type")
+	}
+	seen := map[string]bool{}
+	for i, e := range w.Events {
+		switch {
+		case !IsEventType(e):
+			add(fmt.Sprintf("eventTypes[%d]", i), "%q is not an event type; known are %s", clip(e), strings.Join(EventTypes, ", "))
+		case seen[e]:
+			add(fmt.Sprintf("eventTypes[%d]", i), "%q is named twice", e)
+		}
+		seen[e] = true
+	}
+	if len(w.Secret) > MaxSecretLength {
+		add("secret", "must not be longer than %d bytes", MaxSecretLength)
+	}
+	if !utf8.ValidString(w.Secret) {
+		add("secret", "must be valid UTF-8")
+	}
+	if len(w.Description) > MaxDescriptionLength {
+		add("description", "must not be longer than %d bytes", MaxDescriptionLength)
+	}
+	v = append(v, headerViolations(w.Headers)...)
+	for _, filter := range []struct {
+		field  string
+		values int
+	}{
+		{"filters.jobTypes", len(w.Filters.JobTypes)},
+		{"filters.priorities", len(w.Filters.Priorities)},
+		{"filters.machineIds", len(w.Filters.MachineIDs)},
+		{"filters.workerIds", len(w.Filters.WorkerIDs)},
+	} {
+		if filter.values > MaxFilterValues {
+			add(filter.field, "must not have more than %d values", MaxFilterValues)
+		}
+	}
+	for i, p := range w.Filters.Priorities {
+		if math.IsNaN(p) || math.IsInf(p, 0) {
+			add(fmt.Sprintf("filters.priorities[%d]", i), "must be a number")
+		}
+	}
+	return append(v, w.RetryConfig.Violations("retryPolicy.")...)
+}
+
+func urlViolations(field, raw string) []Violation {
+	one := func(text string) []Violation { return []Violation{{field, text}} }
+	switch {
+	case raw == "":
+		return one("is required")
+	case len(raw) > MaxURLLength:
+		return one(fmt.Sprintf("must not be longer than %d bytes", MaxURLLength))
+	case strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r == 0x7f || r == utf8.RuneError }):
+		return one("must not contain spaces or control characters")
+	}
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil:
+		return one("is not a valid URL")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return one("must begin with http:// or https://")
+	case u.Hostname() == "":
+		return one("must name a host")
+	case u.User != nil:
+		// The original fails every delivery to such a URL (CONTRACT 4.2); and a password would show wherever the URL does.
+		return one("must not contain a user name or password; use headers instead")
+	case u.Fragment != "" || strings.HasSuffix(raw, "#"):
+		return one("must not contain a fragment")
+	}
+	return nil
+}
+
+func headerViolations(headers map[string]string) []Violation {
+	var v []Violation
+	if len(headers) > MaxHeaders {
+		v = append(v, Violation{"headers", fmt.Sprintf("must not have more than %d entries", MaxHeaders)})
+	}
+	size, folded := 0, map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		value := headers[name]
+		size += len(name) + len(value)
+		field, lower := "headers."+clip(name), strings.ToLower(name)
+		switch {
+		case !isToken(name):
+			v = append(v, Violation{field, "is not a valid header name"})
+		case reservedHeaders[lower]:
+			v = append(v, Violation{field, "is set by Holdfast and cannot be replaced"})
+		case folded[lower] != "":
+			v = append(v, Violation{field, "differs from another header in case only"})
+		case strings.ContainsFunc(value, func(r rune) bool { return (r < ' ' && r != '\t') || r == 0x7f }):
+			v = append(v, Violation{field, "has a value with control characters"})
+		}
+		folded[lower] = name
+	}
+	if size > MaxHeaderBytes {
+		v = append(v, Violation{"headers", fmt.Sprintf("must not be larger than %d bytes together", MaxHeaderBytes)})
+	}
+	return v
+}
+
+// isToken tells whether s is a token of RFC 9110 section 5.6.2, the form of a header name.
+func isToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", r))
+	})
+}
+
+// Violations lists what is wrong with an event. Data is checked for size only: its form is the parser's business.
+func (e *Event) Violations() []Violation {
+	var v []Violation
+	if !IsEventType(e.Type) {
+		v = append(v, Violation{"event.type", fmt.Sprintf("%q is not an event type; known are %s", clip(e.Type), strings.Join(EventTypes, ", "))})
+	}
+	if e.ID != "" {
+		v = append(v, eventIDViolations(e.ID)...)
+	}
+	if len(e.Data) > MaxEventBytes {
+		v = append(v, Violation{"event.data", fmt.Sprintf("must not be larger than %d bytes", MaxEventBytes)})
+	}
+	if e.Timestamp < 0 {
+		v = append(v, Violation{"event.timestamp", "must not be before 1970"})
+	}
+	return v
+}
+
+// eventIDViolations: ids become parts of Redis keys, workflow ids and header values.
+func eventIDViolations(id string) []Violation {
+	if len(id) > MaxEventIDLength {
+		return []Violation{{"event.id", fmt.Sprintf("must not be longer than %d characters", MaxEventIDLength)}}
+	}
+	if strings.ContainsFunc(id, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-.:", r))
+	}) {
+		return []Violation{{"event.id", "may contain letters, digits and _ - . : only"}}
+	}
+	return nil
+}
+
+func clip(s string) string {
+	if len(s) > 64 {
+		return strings.ToValidUTF8(s[:64], "") + "…"
+	}
+	return s
+}
