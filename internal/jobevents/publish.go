@@ -1,0 +1,79 @@
+package jobevents
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/emprops/holdfast"
+)
+
+const (
+	firstBackoff = 50 * time.Millisecond
+	maxBackoff   = 5 * time.Second
+)
+
+// work publishes what is queued until the queue is closed and empty.
+func (s *Subscriber) work(ctx context.Context) {
+	for e := range s.queue.events {
+		s.publish(ctx, e)
+		s.queue.done(e)
+	}
+}
+
+// publish hands one event over. Pub/sub will not repeat it, so it is tried until the publisher takes it, refuses it for
+// good, or ctx is done.
+func (s *Subscriber) publish(ctx context.Context, e *holdfast.Event) {
+	waits := false
+	defer func() {
+		if waits && s.retrying.Add(-1) == 0 {
+			s.log.Info("job events are handed over again")
+		}
+	}()
+	for backoff := firstBackoff; ; backoff = min(2*backoff, maxBackoff) {
+		err := s.publisher.PublishMessage(ctx, e)
+		if err == nil {
+			s.counters.processed.Add(1)
+			return
+		}
+		if ctx.Err() != nil {
+			s.counters.lost.Add(1)
+			s.counters.failed.Add(1)
+			return
+		}
+		switch holdfast.ErrorCode(err) {
+		case holdfast.CodeExhausted, holdfast.CodeUnavailable, holdfast.CodeAborted:
+		default:
+			s.counters.failed.Add(1)
+			s.log.Error("job event was refused", zap.String("event_id", e.ID), zap.String("event_type", e.Type), zap.Error(err))
+			return
+		}
+		if !waits {
+			waits = true
+			if s.retrying.Add(1) == 1 {
+				s.log.Warn("job events cannot be handed over, trying again", zap.String("event_type", e.Type), zap.Error(err))
+			}
+		}
+		pause(ctx, max(backoff, retryAfter(err)))
+	}
+}
+
+// retryAfter is the wish of the publisher, bounded so that a wrong one cannot stall a worker.
+func retryAfter(err error) time.Duration {
+	if e, ok := errors.AsType[*holdfast.Error](err); ok {
+		return min(e.RetryAfter, maxBackoff)
+	}
+	return 0
+}
+
+// pause waits for d or until ctx is done.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,199 @@
+package jobevents
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"github.com/emprops/holdfast"
+)
+
+// Publisher takes an event over.
+type Publisher interface {
+	// PublishMessage returns nil once the event is durable or was taken over before (same id). CodeExhausted,
+	// CodeUnavailable and CodeAborted say that the same call may succeed later; every other error is final. It must
+	// return soon after ctx is done.
+	PublishMessage(ctx context.Context, e *holdfast.Event) error
+}
+
+// Options tune a Subscriber; zero values take the defaults.
+type Options struct {
+	Logger           *zap.Logger
+	Workers          int           // concurrent calls of the publisher; 64
+	QueueLen         int           // events that wait for a worker; 8192
+	QueueBytes       int           // weight of the events that wait or are being published; 64 MiB
+	ProgressInterval time.Duration // at most one progress event per job and interval (CONTRACT 2.13); 1 s
+	Heartbeat        time.Duration // silence after which the connection is probed; 5 s
+}
+
+const (
+	throttledJobs  = 100_000
+	throttledBytes = 32 << 20
+)
+
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	if o.Workers <= 0 {
+		o.Workers = 64
+	}
+	if o.QueueLen <= 0 {
+		o.QueueLen = 8192
+	}
+	if o.QueueBytes <= 0 {
+		o.QueueBytes = 64 << 20
+	}
+	if o.ProgressInterval <= 0 {
+		o.ProgressInterval = time.Second
+	}
+	if o.Heartbeat <= 0 {
+		o.Heartbeat = 5 * time.Second
+	}
+	return o
+}
+
+// Subscriber hears the job broker and hands every event to a publisher.
+type Subscriber struct {
+	client    redis.UniversalClient
+	publisher Publisher
+	options   Options
+	log       *zap.Logger
+
+	queue    *queue
+	throttle *Throttle
+	counters counters
+	retrying atomic.Int64 // events that the publisher could not take yet
+
+	subscribed atomic.Bool
+	ready      chan struct{}
+	readyOnce  sync.Once
+
+	mu      sync.Mutex // guards the life cycle
+	started bool
+	stopped bool
+	hearing context.CancelFunc // ends intake
+	working context.CancelFunc // ends publishing
+	intake  sync.WaitGroup     // listener and throttle
+	workers sync.WaitGroup
+}
+
+// New makes a subscriber; nothing happens before Start.
+func New(client redis.UniversalClient, p Publisher, options Options) *Subscriber {
+	o := options.withDefaults()
+	return &Subscriber{
+		client: client, publisher: p, options: o, log: o.Logger, ready: make(chan struct{}),
+		queue: newQueue(o.QueueLen, o.QueueBytes), throttle: NewThrottle(o.ProgressInterval, throttledJobs, throttledBytes),
+	}
+}
+
+// Start begins to listen and returns at once: with Redis out of reach it keeps trying, which Healthy shows. A subscriber
+// starts once; the error is CodePrecondition for a second time.
+func (s *Subscriber) Start(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.started || s.stopped {
+		return holdfast.Errorf(holdfast.CodePrecondition, "the job event subscriber was started or stopped before")
+	}
+	s.started = true
+	base := context.WithoutCancel(ctx)
+	var hearing, working context.Context
+	hearing, s.hearing = context.WithCancel(base)
+	working, s.working = context.WithCancel(base)
+	for range s.options.Workers {
+		s.workers.Go(func() { s.work(working) })
+	}
+	send := func(e *holdfast.Event) { s.push(working, e) }
+	s.intake.Go(func() { s.throttle.Run(hearing, send) })
+	s.intake.Go(func() {
+		s.listen(hearing, func(channel, payload string) { s.take(working, channel, payload) })
+	})
+	return nil
+}
+
+// Stop ends the subscription and hands over everything that was heard, progress that still waits included. When ctx ends
+// first, what is left counts as failed and the error, CodeUnavailable, tells how many events that are. Stop waits for the
+// publisher's calls. Stopping twice or unstarted does nothing.
+func (s *Subscriber) Stop(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.started || s.stopped {
+		s.stopped = true
+		return nil
+	}
+	s.stopped = true
+	defer context.AfterFunc(ctx, s.working)() // past the deadline publishing ends, which lets everything below return
+	before := s.counters.lost.Load()
+	s.hearing()
+	s.intake.Wait()
+	// The deadline may pass while these are pushed; push counts what it cannot place.
+	pushing, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for _, e := range s.throttle.Flush() {
+		s.push(pushing, e)
+	}
+	close(s.queue.events)
+	s.workers.Wait()
+	s.working()
+	if lost := s.counters.lost.Load() - before; lost > 0 {
+		s.log.Error("job events were not handed over before the stop", zap.Int64("events", lost))
+		return holdfast.Errorf(holdfast.CodeUnavailable, "%d job events were not handed over before the stop", lost)
+	}
+	return nil
+}
+
+// Ready is closed once the first subscription to every channel is confirmed.
+func (s *Subscriber) Ready() <-chan struct{} { return s.ready }
+
+// Healthy returns nil while every channel is subscribed and events are taken in as they come. Otherwise the error is
+// CodeUnavailable (messages are being missed) or CodeExhausted (they are waiting).
+func (s *Subscriber) Healthy() error {
+	switch {
+	case !s.subscribed.Load():
+		return holdfast.Errorf(holdfast.CodeUnavailable, "not subscribed to the job broker's channels")
+	case s.queue.full():
+		return holdfast.Errorf(holdfast.CodeExhausted, "the queue of job events is full")
+	}
+	return nil
+}
+
+// take maps one message and sends its event on. It runs in the order of arrival, which the throttle needs to know the
+// newest.
+func (s *Subscriber) take(ctx context.Context, channel, payload string) {
+	s.counters.received.Add(1)
+	now := time.Now()
+	m, err := mapMessage(channel, []byte(payload), now)
+	switch {
+	case err != nil:
+		s.counters.failed.Add(1)
+		s.log.Warn("job message cannot be understood", zap.String("channel", channel), zap.Int("bytes", len(payload)), zap.Error(err))
+		return
+	case m == nil:
+		s.counters.skipped.Add(1)
+		return
+	}
+	if channel == channelProgress && m.job != "" {
+		switch s.throttle.Offer(m.job, m.event, now) {
+		case Pass:
+		case PassAndReplaced:
+			s.counters.skipped.Add(1)
+		case Wait:
+			return
+		case WaitAndReplaced:
+			s.counters.skipped.Add(1)
+			return
+		}
+	}
+	s.push(ctx, m.event)
+}
+
+func (s *Subscriber) push(ctx context.Context, e *holdfast.Event) {
+	if !s.queue.push(ctx, e) {
+		s.counters.lost.Add(1)
+		s.counters.failed.Add(1)
+	}
+}
