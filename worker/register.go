@@ -1,0 +1,62 @@
+package worker
+
+import (
+	"go.temporal.io/sdk/activity"
+	sdkworker "go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/emprops/holdfast/activities"
+	"github.com/emprops/holdfast/workflows"
+)
+
+// Activities are the activity implementations of a node.
+type Activities struct {
+	Registrations *activities.Registrations
+	Nodes         *activities.Nodes
+	NodeCache     *activities.NodeCache
+	Deliveries    *activities.Deliveries
+}
+
+// RegisterWorkflows registers every workflow type; the replayer uses it as well as the worker.
+func RegisterWorkflows(r sdkworker.WorkflowRegistry) {
+	r.RegisterWorkflowWithOptions(workflows.Registration, workflow.RegisterOptions{Name: workflows.TypeRegistration})
+	r.RegisterWorkflowWithOptions(workflows.Delivery, workflow.RegisterOptions{Name: workflows.TypeDelivery})
+	r.RegisterWorkflowWithOptions(workflows.DeliveryGroup, workflow.RegisterOptions{Name: workflows.TypeDeliveryGroup})
+}
+
+// registerMain registers what runs on the main queue. Local activities run where workflows do.
+func registerMain(r sdkworker.ActivityRegistry, a Activities) {
+	register(r, map[string]any{
+		"AttemptFirst":     a.Deliveries.AttemptFirst,
+		"RecordOutcomes":   a.Deliveries.RecordOutcomes,
+		"RecordState":      a.Deliveries.RecordState,
+		"ListLiveNodes":    a.Nodes.ListLiveNodes,
+		"CheckWebhook":     a.Registrations.CheckWebhook,
+		"CheckExists":      a.Registrations.CheckExists,
+		"WriteWebhook":     a.Registrations.WriteWebhook,
+		"RemoveWebhook":    a.Registrations.RemoveWebhook,
+		"VerifyWebhook":    a.Registrations.VerifyWebhook,
+		"VerifyRemoved":    a.Registrations.VerifyRemoved,
+		"ConfirmWebhook":   a.Registrations.ConfirmWebhook,
+		"UnconfirmWebhook": a.Registrations.UnconfirmWebhook,
+	})
+}
+
+// registerSlow registers what runs in the slow lane.
+func registerSlow(r sdkworker.ActivityRegistry, a Activities) {
+	register(r, map[string]any{"Attempt": a.Deliveries.Attempt})
+}
+
+// registerNode registers what only this node can do.
+func registerNode(r sdkworker.ActivityRegistry, a Activities) {
+	register(r, map[string]any{
+		"RefreshCache": a.NodeCache.RefreshCache,
+		"JoinAttempt":  a.Deliveries.JoinAttempt,
+	})
+}
+
+func register(r sdkworker.ActivityRegistry, byName map[string]any) {
+	for name, f := range byName {
+		r.RegisterActivityWithOptions(f, activity.RegisterOptions{Name: name})
+	}
+}

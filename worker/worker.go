@@ -1,0 +1,98 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	sdkworker "go.temporal.io/sdk/worker"
+	"go.uber.org/zap"
+
+	"github.com/emprops/holdfast/workflows"
+)
+
+// Options are the settings of a node's workers.
+type Options struct {
+	Node string
+	// SlowAttempts bounds the attempts of the slow lane under way on this node.
+	SlowAttempts int
+	// StopTimeout is how long Stop lets running activities finish.
+	StopTimeout time.Duration
+	// FailOnNonDeterminism fails a workflow whose code no longer matches its history at once, instead of blocking it
+	// until a fixed version is deployed. For tests and dev.
+	FailOnNonDeterminism bool
+	// OnFatal is called once when a worker cannot go on.
+	OnFatal func(error)
+}
+
+// Workers are the SDK workers of a node. Make them with New.
+type Workers struct {
+	workers []sdkworker.Worker
+	logger  *zap.Logger
+
+	mu      sync.Mutex
+	started []sdkworker.Worker
+	stopped bool
+}
+
+// New builds the workers; Start starts them.
+func New(c client.Client, a Activities, opts Options, logger *zap.Logger) *Workers {
+	w := &Workers{logger: logger}
+	panicPolicy := sdkworker.BlockWorkflow
+	if opts.FailOnNonDeterminism {
+		panicPolicy = sdkworker.FailWorkflow
+	}
+	onFatal := func(err error) {
+		logger.Error("a worker cannot go on", zap.Error(err))
+		if opts.OnFatal != nil {
+			opts.OnFatal(err)
+		}
+	}
+	main := sdkworker.New(c, workflows.QueueMain, sdkworker.Options{
+		Identity: opts.Node, WorkerStopTimeout: opts.StopTimeout, WorkflowPanicPolicy: panicPolicy, OnFatalError: onFatal,
+	})
+	RegisterWorkflows(main)
+	registerMain(main, a)
+	slow := sdkworker.New(c, workflows.QueueSlow, sdkworker.Options{
+		Identity: opts.Node, WorkerStopTimeout: opts.StopTimeout, DisableWorkflowWorker: true, OnFatalError: onFatal,
+	})
+	registerSlow(slow, a)
+	node := sdkworker.New(c, workflows.QueueNode(opts.Node), sdkworker.Options{
+		Identity: opts.Node, WorkerStopTimeout: opts.StopTimeout, DisableWorkflowWorker: true, OnFatalError: onFatal,
+	})
+	registerNode(node, a)
+	w.workers = []sdkworker.Worker{node, slow, main}
+	return w
+}
+
+// Start starts polling; an error names what Temporal refused. ctx is not needed: starting does not wait for a task.
+func (w *Workers) Start(context.Context) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopped {
+		return errors.New("worker: start after stop")
+	}
+	for _, sdk := range w.workers {
+		if err := sdk.Start(); err != nil {
+			return err
+		}
+		w.started = append(w.started, sdk)
+	}
+	return nil
+}
+
+// Stop stops polling and waits for running activities up to the stop timeout. It is safe to call twice and unstarted.
+func (w *Workers) Stop(context.Context) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stopped = true
+	var wait sync.WaitGroup
+	for _, sdk := range w.started {
+		wait.Go(sdk.Stop)
+	}
+	wait.Wait()
+	w.started = nil
+	return nil
+}
