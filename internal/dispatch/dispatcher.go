@@ -1,0 +1,254 @@
+package dispatch
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/emprops/holdfast"
+	"github.com/emprops/holdfast/internal/batch"
+	"github.com/emprops/holdfast/internal/jsjson"
+	"github.com/emprops/holdfast/internal/registry"
+)
+
+// Mark is what is known of an event id: that somebody is making the event durable, or where that put it.
+type Mark struct {
+	EventID    string
+	Claimed    bool // no outcome yet
+	WorkflowID string
+	RunID      string
+	WebhookIDs []string
+	CreatedAt  int64
+}
+
+// Marks remembers event ids, so that a repeated one is recognised on any node.
+type Marks interface {
+	// Begin reads the registry position and claims the ids in one round trip; a nil mark means the claim is ours.
+	Begin(ctx context.Context, ids []string) (registry.Position, []*Mark, error)
+	// Settle replaces claims by outcomes.
+	Settle(ctx context.Context, marks []Mark) error
+	// Release gives claims up.
+	Release(ctx context.Context, ids []string) error
+}
+
+// Registry is the node's registry cache.
+type Registry interface {
+	CurrentAt(ctx context.Context, position registry.Position) error
+	// Unreachable tells that the source cannot be read: the snapshot in use may be behind.
+	Unreachable(cause error)
+	Snapshot() (*registry.Snapshot, error)
+}
+
+// Options are the dispatcher's settings; see the configuration for their meaning and defaults.
+type Options struct {
+	Node               string
+	Grouping           bool
+	GroupMaxDeliveries int
+	GroupMaxBytes      int
+	StartsInFlight     int // 0: adaptive
+	QueueMaxDeliveries int
+	QueueMaxBytes      int
+	AttemptTimeout     time.Duration
+	HoldFor            time.Duration
+}
+
+// Result is the answer to a published event.
+type Result struct {
+	EventID    string
+	Duplicate  bool
+	WebhookIDs []string
+}
+
+// Dispatcher makes events durable. Make it with New.
+type Dispatcher struct {
+	registry Registry
+	marks    Marks
+	commits  *committer
+	intake   *batch.Batcher[*holdfast.Event, intakeResult]
+	settle   *batch.Batcher[Mark, struct{}]
+	logger   *zap.Logger
+	now      func() time.Time
+	redisOut atomic.Int64 // ns since the epoch until which Redis is taken to be away
+}
+
+// intakeResult is what the shared round trip found for one event.
+type intakeResult struct {
+	mark    *Mark
+	matched []*holdfast.Webhook
+	claimed bool
+}
+
+const (
+	intakeMax    = 512
+	redisTimeout = 2 * time.Second
+	redisHoldOff = 500 * time.Millisecond
+	claimPollMin = 10 * time.Millisecond
+	claimPollMax = 250 * time.Millisecond
+)
+
+// New returns a dispatcher that starts workflows through starter.
+func New(reg Registry, marks Marks, starter Starter, opts Options, logger *zap.Logger) *Dispatcher {
+	d := &Dispatcher{registry: reg, marks: marks, logger: logger, now: time.Now}
+	d.commits = newCommitter(starter, opts, logger)
+	d.intake = batch.New(intakeMax, 2, 2*redisTimeout, d.take)
+	d.settle = batch.New(intakeMax, 2, redisTimeout, d.settleAll)
+	return d
+}
+
+// Stop refuses new events and waits until those accepted are durable, or for ctx.
+func (d *Dispatcher) Stop(ctx context.Context) error {
+	err := d.commits.stop(ctx)
+	d.intake.Stop()
+	d.settle.Stop()
+	return err
+}
+
+// Publish makes the event durable for every webhook that wants it and returns when it is (G3). The event is taken over and
+// must not be used afterwards. CodeInvalid: the event breaks a rule; CodeExhausted: the queue is full and nothing was
+// accepted; CodeUnavailable: it could not be made durable, publish it again with the same id.
+func (d *Dispatcher) Publish(ctx context.Context, e *holdfast.Event) (Result, error) {
+	known := e.ID != "" // an id made here cannot have been seen before
+	if err := d.prepare(e); err != nil {
+		return Result{}, err
+	}
+	if err := d.commits.admit(e.Size()); err != nil {
+		return Result{}, err
+	}
+	in, err := d.claim(ctx, e, known)
+	if err != nil {
+		return Result{}, err
+	}
+	if in.mark != nil {
+		return Result{EventID: e.ID, Duplicate: true, WebhookIDs: in.mark.WebhookIDs}, nil
+	}
+	mark := Mark{EventID: e.ID, WebhookIDs: ids(in.matched), CreatedAt: d.now().UnixMilli()}
+	if len(in.matched) > 0 {
+		started, err := d.commits.commit(ctx, e, mark.WebhookIDs)
+		if err != nil {
+			if in.claimed && !started.unknown {
+				d.release(ctx, e.ID)
+			}
+			return Result{}, err
+		}
+		mark.WorkflowID, mark.RunID = started.workflowID, started.runID
+	}
+	if !known && len(in.matched) == 0 {
+		return Result{EventID: e.ID}, nil
+	}
+	// The event is durable: a mark that cannot be written costs at worst a repeated delivery of a repeated event.
+	if _, err := d.settle.Do(ctx, mark); err != nil {
+		d.logger.Debug("event mark not written", zap.String("event_id", e.ID), zap.Error(err))
+	}
+	return Result{EventID: e.ID, WebhookIDs: mark.WebhookIDs}, nil
+}
+
+// PublishMessage is Publish for ingress that has no use for the answer.
+func (d *Dispatcher) PublishMessage(ctx context.Context, e *holdfast.Event) error {
+	_, err := d.Publish(ctx, e)
+	return err
+}
+
+// prepare validates the event, gives it an id and a time, and brings its data into the bytes that will be sent.
+func (d *Dispatcher) prepare(e *holdfast.Event) error {
+	if err := holdfast.Invalid(e.Violations()); err != nil {
+		return err
+	}
+	canonical, err := jsjson.CanonicalObject(make([]byte, 0, len(e.Data)), e.Data)
+	if err != nil {
+		return holdfast.Invalid([]holdfast.Violation{{Field: "event.data", Description: err.Error()}})
+	}
+	e.Data = canonical
+	now := d.now()
+	if e.Timestamp == 0 {
+		e.Timestamp = now.UnixMilli()
+	}
+	if e.ID == "" {
+		e.ID = holdfast.NewEventID(now)
+	}
+	return nil
+}
+
+// claim matches the event once its id is ours, or returns the mark of an earlier event with that id. Somebody else's claim
+// is waited for: it ends in an outcome, or lapses and the event becomes ours.
+func (d *Dispatcher) claim(ctx context.Context, e *holdfast.Event, known bool) (intakeResult, error) {
+	if !known {
+		return d.intake.Do(ctx, &holdfast.Event{Type: e.Type, Data: e.Data})
+	}
+	for poll := claimPollMin; ; poll = min(2*poll, claimPollMax) {
+		in, err := d.intake.Do(ctx, e)
+		if err != nil || in.mark == nil || !in.mark.Claimed {
+			return in, err
+		}
+		timer := time.NewTimer(poll)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return in, holdfast.Wrap(holdfast.CodeUnavailable, ctx.Err(), "the same event is being accepted by another request; retry")
+		}
+	}
+}
+
+// take is the shared round trip of a batch of events: registry position and claims; then refresh if behind, and match.
+// With Redis away it matches on the last good snapshot and recognises no repeated id (G5).
+func (d *Dispatcher) take(ctx context.Context, events []*holdfast.Event) ([]intakeResult, error) {
+	results := make([]intakeResult, len(events))
+	if d.now().UnixNano() >= d.redisOut.Load() {
+		d.begin(ctx, events, results)
+	}
+	snapshot, err := d.registry.Snapshot()
+	if err != nil {
+		return nil, err
+	}
+	for i, e := range events {
+		if results[i].mark == nil {
+			results[i].matched = snapshot.Match(e)
+		}
+	}
+	return results, nil
+}
+
+func (d *Dispatcher) begin(ctx context.Context, events []*holdfast.Event, results []intakeResult) {
+	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
+	defer cancel()
+	claimed := make([]string, 0, len(events))
+	index := make([]int, 0, len(events))
+	for i, e := range events {
+		if e.ID != "" {
+			claimed, index = append(claimed, e.ID), append(index, i)
+		}
+	}
+	position, marks, err := d.marks.Begin(ctx, claimed)
+	if err != nil {
+		d.redisOut.Store(d.now().Add(redisHoldOff).UnixNano())
+		d.registry.Unreachable(err)
+		return
+	}
+	for n, m := range marks {
+		results[index[n]] = intakeResult{mark: m, claimed: m == nil}
+	}
+	// Its error is in the registry's health; the snapshot it keeps is the last good one.
+	_ = d.registry.CurrentAt(ctx, position)
+}
+
+func (d *Dispatcher) settleAll(ctx context.Context, marks []Mark) ([]struct{}, error) {
+	return make([]struct{}, len(marks)), d.marks.Settle(ctx, marks)
+}
+
+func (d *Dispatcher) release(ctx context.Context, id string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), redisTimeout)
+	defer cancel()
+	if err := d.marks.Release(ctx, []string{id}); err != nil {
+		d.logger.Debug("claim left to lapse", zap.String("event_id", id), zap.Error(err))
+	}
+}
+
+func ids(webhooks []*holdfast.Webhook) []string {
+	out := make([]string, len(webhooks))
+	for i, w := range webhooks {
+		out[i] = w.ID
+	}
+	return out
+}

@@ -1,0 +1,186 @@
+package temporalclient
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/emprops/holdfast"
+	"github.com/emprops/holdfast/activities"
+	"github.com/emprops/holdfast/workflows"
+)
+
+// Sealer takes credentials out of reach of histories.
+type Sealer interface {
+	SealCredentials(c holdfast.Credentials) (string, error)
+	Open(sealed string) (holdfast.Credentials, error)
+}
+
+// Registrations asks webhooks' Registration workflows.
+type Registrations struct {
+	Client client.Client
+	Sealer Sealer
+}
+
+// Registered is what is known of a registration: the webhook with its credentials, and how far it has come.
+type Registered struct {
+	Webhook      holdfast.Webhook
+	Registration holdfast.Registration
+}
+
+// Register starts or joins the webhook's registration and waits for its outcome until ctx ends; past it the answer says
+// PENDING and the registration goes on by itself. CodeExists: the id belongs to a webhook with another configuration.
+func (r *Registrations) Register(ctx context.Context, w holdfast.Webhook) (Registered, error) {
+	print := fingerprint(w)
+	sealed, err := r.seal(w)
+	if err != nil {
+		return Registered{}, err
+	}
+	request := workflows.RegisterRequest{Webhook: sealed, Fingerprint: print}
+	return r.update(ctx, w.ID, workflows.UpdateRegister, request)
+}
+
+// Delete ends the webhook and waits like Register. CodeNotFound when there is no such webhook.
+func (r *Registrations) Delete(ctx context.Context, webhookID string) (holdfast.Registration, error) {
+	got, err := r.update(ctx, webhookID, workflows.UpdateDelete)
+	return got.Registration, err
+}
+
+// update sends an update, starting the registration when it is not open, and waits for its result.
+func (r *Registrations) update(ctx context.Context, webhookID, update string, args ...any) (Registered, error) {
+	id := workflows.RegistrationID(webhookID)
+	start := r.Client.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
+		ID: id, TaskQueue: workflows.QueueMain,
+		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		TypedSearchAttributes:    temporal.NewSearchAttributes(workflows.AttrWebhookID.ValueSet(webhookID)),
+	}, workflows.TypeRegistration, workflows.RegistrationState{WebhookID: webhookID})
+	handle, err := r.Client.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
+		StartWorkflowOperation: start,
+		UpdateOptions: client.UpdateWorkflowOptions{
+			WorkflowID: id, UpdateName: update, Args: args, WaitForStage: client.WorkflowUpdateStageAccepted,
+		},
+	})
+	if err != nil {
+		return Registered{}, refused(err, update)
+	}
+	var reply workflows.RegisterReply
+	err = handle.Get(ctx, &reply)
+	if err != nil && ctx.Err() != nil {
+		return r.pending(ctx, webhookID)
+	}
+	if err != nil {
+		return Registered{}, refused(err, update)
+	}
+	return r.open(reply)
+}
+
+// statusTimeout bounds the look at a registration that was not done in time.
+const statusTimeout = 3 * time.Second
+
+// pending describes a registration whose outcome was not there in time.
+func (r *Registrations) pending(ctx context.Context, webhookID string) (Registered, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statusTimeout)
+	defer cancel()
+	return r.Registration(ctx, webhookID)
+}
+
+// Registration returns the state and audit trail of the webhook's registration. CodeNotFound when there is none.
+func (r *Registrations) Registration(ctx context.Context, webhookID string) (Registered, error) {
+	id := workflows.RegistrationID(webhookID)
+	value, err := r.Client.QueryWorkflow(ctx, id, "", workflows.QueryStatus)
+	if err != nil {
+		return Registered{}, coded(err, "reading the registration")
+	}
+	var reply workflows.RegisterReply
+	if err := value.Get(&reply); err != nil {
+		return Registered{}, holdfast.Wrap(holdfast.CodeInternal, err, "the registration's state cannot be read")
+	}
+	if reply.Registration.Status == holdfast.RegistrationPending {
+		r.addAttempts(ctx, id, &reply.Registration)
+	}
+	return r.open(reply)
+}
+
+// addAttempts completes the step under way with what Temporal knows of it: the workflow itself hears of an activity only
+// when it ends.
+func (r *Registrations) addAttempts(ctx context.Context, id string, reg *holdfast.Registration) {
+	described, err := r.Client.DescribeWorkflowExecution(ctx, id, "")
+	if err != nil || len(reg.Steps) == 0 {
+		return
+	}
+	step := &reg.Steps[len(reg.Steps)-1]
+	for _, p := range described.GetPendingActivities() {
+		if step.Status == holdfast.StepRunning && p.GetAttempt() > 1 {
+			step.Attempts = int(p.GetAttempt())
+			if text := p.GetLastFailure().GetMessage(); text != "" {
+				step.Detail = text
+			}
+		}
+	}
+}
+
+// Registered tells whether the webhook's registration is still open, however little Redis knows of it.
+func (r *Registrations) Registered(ctx context.Context, webhookID string) (bool, error) {
+	described, err := r.Client.DescribeWorkflowExecution(ctx, workflows.RegistrationID(webhookID), "")
+	var notFound *serviceerror.NotFound
+	switch {
+	case errors.As(err, &notFound):
+		return false, nil
+	case err != nil:
+		return false, coded(err, "looking for the registration")
+	}
+	return described.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
+}
+
+func (r *Registrations) seal(w holdfast.Webhook) (activities.SealedWebhook, error) {
+	sealed, err := r.Sealer.SealCredentials(w.TakeCredentials())
+	return activities.SealedWebhook{Webhook: w, Credentials: sealed}, err
+}
+
+func (r *Registrations) open(reply workflows.RegisterReply) (Registered, error) {
+	credentials, err := r.Sealer.Open(reply.Webhook.Credentials)
+	if err != nil {
+		return Registered{}, err
+	}
+	w := reply.Webhook.Webhook
+	w.PutCredentials(credentials)
+	return Registered{Webhook: w, Registration: reply.Registration}, nil
+}
+
+// refused translates the error of an update. Its application error was made by the workflow for the caller.
+func refused(err error, operation string) error {
+	var app *temporal.ApplicationError
+	if !errors.As(err, &app) {
+		return coded(err, operation)
+	}
+	for _, code := range holdfast.Codes() {
+		if string(code) == app.Type() && code != holdfast.CodeInternal {
+			return holdfast.Errorf(code, "%s", app.Message())
+		}
+	}
+	return holdfast.Wrap(holdfast.CodeInternal, err, "the registration failed")
+}
+
+// fingerprint tells whether two registrations ask for the same webhook. The credentials' values are left out: a hash of a
+// weak secret would give it away; so are times, which differ between repeats.
+func fingerprint(w holdfast.Webhook) string {
+	names := slices.Sorted(maps.Keys(w.TakeCredentials().Headers))
+	w.CreatedAt, w.UpdatedAt = 0, 0
+	text, _ := json.Marshal(struct { // a struct of plain values always marshals
+		Webhook holdfast.Webhook
+		Headers []string
+	}{w, names})
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,50 @@
+package temporalclient
+
+import (
+	"context"
+
+	"github.com/oklog/ulid/v2"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+
+	"github.com/emprops/holdfast/workflows"
+)
+
+// Starter starts the workflows that hold deliveries. With eager start the first workflow task comes back with the start
+// and runs in this process: one round trip for start and first attempt (DESIGN 6).
+type Starter struct {
+	Client client.Client
+	Node   string
+	Eager  bool
+}
+
+// NewGroupID makes the workflow id of a new group.
+func (s *Starter) NewGroupID() string { return workflows.GroupID(s.Node, ulid.Make().String()) }
+
+// StartDelivery starts a Delivery; one that is open under that id is the same delivery and is returned instead.
+func (s *Starter) StartDelivery(ctx context.Context, in workflows.DeliveryInput) (workflowID, runID string, err error) {
+	opts := s.options(workflows.DeliveryWorkflowID(in.WebhookID, in.Event.ID))
+	opts.TypedSearchAttributes = workflows.DeliveryAttributes(in.WebhookID, &in.Event)
+	return s.start(ctx, opts, workflows.TypeDelivery, in)
+}
+
+// StartGroup starts a DeliveryGroup under the id; starting it again returns the same run.
+func (s *Starter) StartGroup(ctx context.Context, id string, in workflows.GroupInput) (workflowID, runID string, err error) {
+	return s.start(ctx, s.options(id), workflows.TypeDeliveryGroup, in)
+}
+
+func (s *Starter) options(id string) client.StartWorkflowOptions {
+	return client.StartWorkflowOptions{
+		ID: id, TaskQueue: workflows.QueueMain, EnableEagerStart: s.Eager,
+		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+	}
+}
+
+func (s *Starter) start(ctx context.Context, opts client.StartWorkflowOptions, workflow string, in any) (string, string, error) {
+	run, err := s.Client.ExecuteWorkflow(ctx, opts, workflow, in)
+	if err != nil {
+		return "", "", coded(err, "starting "+workflow)
+	}
+	return run.GetID(), run.GetRunID(), nil
+}
