@@ -1,0 +1,84 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	holdfastv1 "github.com/emprops/holdfast/proto/gen/holdfast/v1"
+)
+
+// jsonCodec is protojson with three differences from Connect's own codec: an unknown field is an error, since a
+// misspelt one would silently lose a setting; fields with default values are written, so that answers have one shape;
+// and an event's data arrives in the bytes it was sent in (see liftEventData).
+type jsonCodec struct{ name string }
+
+// Name implements connect.Codec.
+func (c jsonCodec) Name() string { return c.name }
+
+// Marshal implements connect.Codec.
+func (c jsonCodec) Marshal(message any) ([]byte, error) { return c.MarshalAppend(nil, message) }
+
+// MarshalAppend is used by Connect in place of Marshal, with a pooled buffer.
+func (c jsonCodec) MarshalAppend(dst []byte, message any) ([]byte, error) {
+	m, ok := message.(proto.Message)
+	if !ok {
+		return nil, fmt.Errorf("%T is not a protobuf message", message)
+	}
+	return protojson.MarshalOptions{EmitDefaultValues: true}.MarshalAppend(dst, m)
+}
+
+// MarshalStable is used by Connect for requests in a URL.
+func (c jsonCodec) MarshalStable(message any) ([]byte, error) {
+	raw, err := c.Marshal(message)
+	if err != nil {
+		return nil, err
+	}
+	var compact bytes.Buffer
+	err = json.Compact(&compact, raw) // protojson varies its white space on purpose
+	return compact.Bytes(), err
+}
+
+// IsBinary tells Connect that the bytes are text.
+func (c jsonCodec) IsBinary() bool { return false }
+
+// Unmarshal implements connect.Codec.
+func (c jsonCodec) Unmarshal(data []byte, message any) error {
+	m, ok := message.(proto.Message)
+	if !ok {
+		return fmt.Errorf("%T is not a protobuf message", message)
+	}
+	if len(data) == 0 {
+		return errors.New("the body is empty; send at least {}")
+	}
+	if publish, ok := message.(*holdfastv1.PublishEventRequest); ok && unmarshalLifted(data, publish) {
+		return nil
+	}
+	return readable(protojson.Unmarshal(data, m))
+}
+
+// unmarshalLifted reads a request whose data can be lifted out. It returns false when there is none or the rest cannot
+// be read: reading the whole then finds the same mistake, with a position that is true.
+func unmarshalLifted(body []byte, m *holdfastv1.PublishEventRequest) bool {
+	data, rest := liftEventData(body)
+	if data == nil || protojson.Unmarshal(rest, m) != nil {
+		return false
+	}
+	if e := m.GetEvent(); len(e.GetDataJson()) == 0 { // with both given, both stay, and the handler refuses
+		e.Data, e.DataJson = nil, data
+	}
+	return true
+}
+
+// readable drops the prefix that protojson puts before every text; the module varies its white space on purpose.
+func readable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(strings.TrimLeft(strings.TrimPrefix(err.Error(), "proto:"), " \u00a0"))
+}

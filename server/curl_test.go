@@ -1,0 +1,74 @@
+package server_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	holdfast "github.com/emprops/holdfast"
+	"github.com/emprops/holdfast/server"
+)
+
+// TestPlainJSON_everyMethodByItsPublishedNames holds the spelling scripts rely on: a plain POST and the fields that are
+// always in the answer, also where they are empty.
+func TestPlainJSON_everyMethodByItsPublishedNames(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.accept()
+	b.webhooks = []*holdfast.Webhook{{ID: "wh_1", CreatedAt: 1, UpdatedAt: 2, Active: true, RetryConfig: holdfast.DefaultRetryPolicy()}}
+	b.received["r1"] = []server.ReceivedRequest{{ID: "req_1", Time: 1}}
+	b.register = func(_ context.Context, r server.RegisterRequest) (server.RegisterResult, error) {
+		require.Equal(t, []string{"job_failed"}, r.Webhook.Events)
+		require.Equal(t, int64(1500), r.Webhook.RetryConfig.InitialDelayMS)
+		return server.RegisterResult{Webhook: *b.webhooks[0], Secret: "new", Registration: confirmed("wh_1")}, nil
+	}
+	b.remove = func(context.Context, string, time.Duration) (holdfast.Registration, error) {
+		return confirmed("wh_1"), nil
+	}
+	b.registration = func(context.Context, string) (holdfast.Registration, error) { return confirmed("wh_1"), nil }
+	b.delivery = func(context.Context, string, string) (*holdfast.Delivery, error) { return failedDelivery(), nil }
+	b.list = func(context.Context, server.DeliveryFilter, int, string) ([]*holdfast.Delivery, string, error) {
+		return []*holdfast.Delivery{failedDelivery()}, "", nil
+	}
+	webhook := []string{
+		"id", "url", "eventTypes", "filters", "headerNames", "retryPolicy", "active", "static", "description", "state",
+		"revision", "hasSecret", "consecutiveFailures", "createTime", "updateTime",
+	}
+	registration := []string{
+		"webhookId", "status", "steps", "revision", "cachesConfirmed", "cachesTotal", "silentNodes", "reason",
+	}
+	delivery := []string{
+		"id", "webhookId", "eventId", "eventType", "state", "reason", "createTime", "updateTime", "attempts",
+		"nextAttemptTime", "workflowId", "runId", "temporalUrl",
+	}
+	for _, tc := range []struct {
+		method, body string
+		within       string // "" looks at the answer itself
+		want         []string
+	}{
+		{"WebhookService/RegisterWebhook", `{"webhook":{"url":"http://h/","eventTypes":["job_failed"],"retryPolicy":{"initialDelay":"1.5s"}}}`, "", []string{"webhook", "secret", "registration"}},
+		{"WebhookService/RegisterWebhook", `{"webhook":{"url":"http://h/","event_types":["job_failed"],"retry_policy":{"initial_delay":"1.5s"}},"idempotency_key":"k"}`, "webhook", webhook},
+		{"WebhookService/GetWebhook", `{"id":"wh_1"}`, "webhook", webhook},
+		{"WebhookService/ListWebhooks", `{}`, "", []string{"webhooks", "nextPageToken", "totalSize"}},
+		{"WebhookService/DeleteWebhook", `{"id":"wh_1","wait":"5s"}`, "registration", registration},
+		{"WebhookService/GetRegistration", `{"webhookId":"wh_1"}`, "registration", registration},
+		{"EventService/PublishEvent", `{"event":{"type":"job_failed","data":{}}}`, "", []string{"eventId", "duplicate", "deliveries"}},
+		{"DeliveryService/GetDelivery", `{"id":"wh_1/evt_1"}`, "delivery", delivery},
+		{"DeliveryService/ListDeliveries", `{"webhookId":"wh_1","state":"DELIVERY_STATE_RETRYING","pageSize":5}`, "", []string{"deliveries", "nextPageToken"}},
+		{"ReceiverService/CreateReceiver", `{}`, "receiver", []string{"id", "url", "createTime", "expireTime", "requestCount"}},
+		{"ReceiverService/ListReceivedRequests", `{"receiverId":"r1"}`, "", []string{"requests"}},
+	} {
+		status, _, answer := b.post(t, tc.method, tc.body)
+		require.Equal(t, 200, status, "%s: %v", tc.method, answer)
+		if tc.within != "" {
+			answer = answer[tc.within].(map[string]any)
+		}
+		var got []string
+		for name := range answer {
+			got = append(got, name)
+		}
+		require.ElementsMatch(t, tc.want, got, "%s", tc.method)
+	}
+}

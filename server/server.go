@@ -1,0 +1,87 @@
+package server
+
+import (
+	"net/http"
+
+	"connectrpc.com/connect"
+	"connectrpc.com/grpcreflect"
+	"go.uber.org/zap"
+
+	"github.com/emprops/holdfast/proto/gen/holdfast/v1/holdfastv1connect"
+)
+
+// DefaultMaxBodyBytes bounds a request: the largest event (holdfast.MaxEventBytes) in any spelling, with room.
+const DefaultMaxBodyBytes = 4 << 20
+
+// compressMinBytes is the size from which answers are compressed. Most answers are small and most callers near, where
+// compressing costs more than it saves.
+const compressMinBytes = 16 << 10
+
+// Deps is what the handlers call. Every field is required except Logger.
+type Deps struct {
+	Registrations Registrations
+	Webhooks      Webhooks
+	Events        Events
+	Deliveries    Deliveries
+	Receivers     Receivers
+	Checker       Checker
+	Logger        *zap.Logger
+}
+
+// Options is what can be chosen.
+type Options struct {
+	MaxBodyBytes      int      // bound of a request after decompression, in bytes; 0 means DefaultMaxBodyBytes
+	AllowedOrigins    []string // origins, compared exactly, whose scripts may call; none by default
+	PublicURL         string   // how the outside reaches this server; begins the URLs of test receivers
+	TemporalUIBase    string   // where the Temporal UI is; "" leaves links to it out
+	TemporalNamespace string   // the namespace in those links
+	// Interceptors run inside error mapping and logging and before the handlers, the first one outermost. What guards
+	// access must implement all three methods: connect.UnaryInterceptorFunc does nothing on streams.
+	Interceptors []connect.Interceptor
+}
+
+// New returns the handler of everything this package serves.
+func New(d Deps, o Options) http.Handler {
+	if d.Logger == nil {
+		d.Logger = zap.NewNop()
+	}
+	if o.MaxBodyBytes <= 0 {
+		o.MaxBodyBytes = DefaultMaxBodyBytes
+	}
+	mux := http.NewServeMux()
+	opts := handlerOptions(d.Logger, o)
+	mux.Handle(holdfastv1connect.NewWebhookServiceHandler(&webhooks{d.Registrations, d.Webhooks}, opts...))
+	mux.Handle(holdfastv1connect.NewEventServiceHandler(&events{d.Events}, opts...))
+	mux.Handle(holdfastv1connect.NewDeliveryServiceHandler(
+		&deliveries{d.Deliveries, temporalLinks{o.TemporalUIBase, o.TemporalNamespace}}, opts...))
+	mux.Handle(holdfastv1connect.NewReceiverServiceHandler(&receivers{d.Receivers, d.Webhooks, o.PublicURL}, opts...))
+
+	limit := connect.WithReadMaxBytes(o.MaxBodyBytes)
+	reflector := grpcreflect.NewStaticReflector(serviceNames()...)
+	mux.Handle(grpcreflect.NewHandlerV1(reflector, limit))
+	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, limit))
+	mountHealth(mux, d.Checker, limit)
+	mux.Handle("/test-receivers/{id}/webhook", &testReceiver{d.Receivers, d.Logger})
+	return withCORS(o.AllowedOrigins, mux)
+}
+
+// handlerOptions are the options of every RPC handler. The order of interceptors is part of the security: error mapping
+// is outermost, so that no other text than it lets through reaches a caller.
+func handlerOptions(log *zap.Logger, o Options) []connect.HandlerOption {
+	return []connect.HandlerOption{
+		connect.WithInterceptors(&errorMapping{log}),
+		connect.WithRecover(recovered(log)),
+		connect.WithInterceptors(append([]connect.Interceptor{&requestLog{log}}, o.Interceptors...)...),
+		connect.WithReadMaxBytes(o.MaxBodyBytes),
+		connect.WithCompressMinBytes(compressMinBytes),
+		connect.WithCodec(jsonCodec{"json"}),
+		connect.WithCodec(jsonCodec{"json; charset=utf-8"}),
+	}
+}
+
+func serviceNames() []string {
+	return []string{
+		holdfastv1connect.WebhookServiceName, holdfastv1connect.EventServiceName,
+		holdfastv1connect.DeliveryServiceName, holdfastv1connect.ReceiverServiceName,
+	}
+}

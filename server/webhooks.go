@@ -1,0 +1,167 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	holdfast "github.com/emprops/holdfast"
+	holdfastv1 "github.com/emprops/holdfast/proto/gen/holdfast/v1"
+	"github.com/emprops/holdfast/proto/gen/holdfast/v1/holdfastv1connect"
+)
+
+type webhooks struct {
+	registrations Registrations
+	webhooks      Webhooks
+}
+
+var _ holdfastv1connect.WebhookServiceHandler = (*webhooks)(nil)
+
+func (h *webhooks) RegisterWebhook(ctx context.Context, req *holdfastv1.RegisterWebhookRequest) (*holdfastv1.RegisterWebhookResponse, error) {
+	webhook, violations := webhookFromInput(req.GetWebhook())
+	wait, v := waitOf(ctx, req.GetWait())
+	violations = append(violations, v...)
+	if len(req.GetIdempotencyKey()) > holdfast.MaxIdempotencyKey {
+		violations = append(violations, holdfast.Violation{
+			Field: "idempotencyKey", Description: fmt.Sprintf("must not be longer than %d bytes", holdfast.MaxIdempotencyKey),
+		})
+	}
+	if err := holdfast.Invalid(violations); err != nil {
+		return nil, err
+	}
+	result, err := h.registrations.Register(ctx, RegisterRequest{webhook, req.GetIdempotencyKey(), wait})
+	if err != nil {
+		return nil, belowWebhook(err)
+	}
+	res := &holdfastv1.RegisterWebhookResponse{
+		Webhook:      webhookMessage(&result.Webhook),
+		Registration: registrationMessage(&result.Registration),
+	}
+	if result.Registration.State != "" {
+		res.Webhook.State = webhookState(result.Registration.State)
+	}
+	if result.Secret != "" {
+		res.Secret = &result.Secret
+	}
+	return res, nil
+}
+
+func (h *webhooks) GetWebhook(ctx context.Context, req *holdfastv1.GetWebhookRequest) (*holdfastv1.GetWebhookResponse, error) {
+	if err := holdfast.Invalid(required("id", req.GetId())); err != nil {
+		return nil, err
+	}
+	w, err := h.webhooks.Webhook(ctx, req.GetId())
+	if err != nil {
+		return nil, err
+	}
+	return &holdfastv1.GetWebhookResponse{Webhook: webhookMessage(w)}, nil
+}
+
+func (h *webhooks) ListWebhooks(ctx context.Context, req *holdfastv1.ListWebhooksRequest) (*holdfastv1.ListWebhooksResponse, error) {
+	page, err := webhookPageOf(req)
+	if err != nil {
+		return nil, err
+	}
+	all, err := h.webhooks.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	items, next, total := page.cut(all)
+	res := &holdfastv1.ListWebhooksResponse{NextPageToken: next, TotalSize: int32(total)}
+	for _, w := range items {
+		res.Webhooks = append(res.Webhooks, webhookMessage(w))
+	}
+	return res, nil
+}
+
+func (h *webhooks) DeleteWebhook(ctx context.Context, req *holdfastv1.DeleteWebhookRequest) (*holdfastv1.DeleteWebhookResponse, error) {
+	wait, v := waitOf(ctx, req.GetWait())
+	if err := holdfast.Invalid(append(required("id", req.GetId()), v...)); err != nil {
+		return nil, err
+	}
+	r, err := h.registrations.Delete(ctx, req.GetId(), wait)
+	if err != nil {
+		return nil, err
+	}
+	return &holdfastv1.DeleteWebhookResponse{Registration: registrationMessage(&r)}, nil
+}
+
+func (h *webhooks) GetRegistration(ctx context.Context, req *holdfastv1.GetRegistrationRequest) (*holdfastv1.GetRegistrationResponse, error) {
+	if err := holdfast.Invalid(required("webhookId", req.GetWebhookId())); err != nil {
+		return nil, err
+	}
+	r, err := h.registrations.Registration(ctx, req.GetWebhookId())
+	if err != nil {
+		return nil, err
+	}
+	return &holdfastv1.GetRegistrationResponse{Registration: registrationMessage(&r)}, nil
+}
+
+// belowWebhook makes field paths that begin at the webhook begin at the request.
+func belowWebhook(err error) error {
+	e, ok := errors.AsType[*holdfast.Error](err)
+	if !ok || len(e.Violations) == 0 {
+		return err
+	}
+	moved := *e
+	moved.Violations = slices.Clone(e.Violations)
+	for i, v := range moved.Violations {
+		if v.Field != "idempotencyKey" && !strings.HasPrefix(v.Field, "webhook.") {
+			moved.Violations[i].Field = "webhook." + v.Field
+		}
+	}
+	return &moved
+}
+
+// webhookPage is one page of the list of webhooks.
+type webhookPage struct {
+	eventType string
+	state     holdfast.WebhookState
+	size      int
+	after     *cursor // nil on the first page
+}
+
+func webhookPageOf(req *holdfastv1.ListWebhooksRequest) (webhookPage, error) {
+	violations := knownEventType(req.GetEventType())
+	size, v := pageSizeOf(req.GetPageSize(), maxPageSize)
+	violations = append(violations, v...)
+	state, v := wordOf(holdfastv1.WebhookState_name, int32(req.GetState()), webhookStatePrefix)
+	violations = append(violations, v...)
+	page := webhookPage{eventType: req.GetEventType(), state: holdfast.WebhookState(state), size: size}
+	if req.GetPageToken() != "" {
+		after, v := parseCursor(req.GetPageToken())
+		violations = append(violations, v...)
+		page.after = &after
+	}
+	return page, holdfast.Invalid(violations)
+}
+
+// cut returns the page, the token of the next one and how many webhooks match at all.
+func (p webhookPage) cut(all []*holdfast.Webhook) (items []*holdfast.Webhook, next string, total int) {
+	for _, w := range all {
+		if (p.eventType == "" || w.Subscribed(p.eventType)) && (p.state == "" || w.State() == p.state) {
+			items = append(items, w)
+		}
+	}
+	total = len(items)
+	newestFirst := func(w *holdfast.Webhook, c cursor) int {
+		return cmp.Or(cmp.Compare(c.createdAt, w.CreatedAt), cmp.Compare(c.id, w.ID))
+	}
+	slices.SortFunc(items, func(a, b *holdfast.Webhook) int { return newestFirst(a, cursor{b.CreatedAt, b.ID}) })
+	if p.after != nil {
+		i, found := slices.BinarySearchFunc(items, *p.after, newestFirst)
+		if found {
+			i++
+		}
+		items = items[i:]
+	}
+	if len(items) > p.size {
+		items = items[:p.size]
+		last := items[p.size-1]
+		next = cursor{last.CreatedAt, last.ID}.token()
+	}
+	return items, next, total
+}
