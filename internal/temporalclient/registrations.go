@@ -38,26 +38,34 @@ type Registered struct {
 	Registration holdfast.Registration
 }
 
-// Register starts or joins the webhook's registration and waits for its outcome until ctx ends; past it the answer says
-// PENDING and the registration goes on by itself. CodeExists: the id belongs to a webhook with another configuration.
-func (r *Registrations) Register(ctx context.Context, w holdfast.Webhook) (Registered, error) {
+// Register starts or joins the webhook's registration and waits for its outcome as long as wait says; past it the answer
+// says PENDING and the registration goes on by itself. CodeExists: the id belongs to a webhook with another configuration.
+// CodeUnavailable: Temporal did not take it on.
+func (r *Registrations) Register(ctx context.Context, w holdfast.Webhook, wait time.Duration) (Registered, error) {
 	print := fingerprint(w)
 	sealed, err := r.seal(w)
 	if err != nil {
 		return Registered{}, err
 	}
 	request := workflows.RegisterRequest{Webhook: sealed, Fingerprint: print}
-	return r.update(ctx, w.ID, workflows.UpdateRegister, request)
+	return r.update(ctx, w.ID, wait, workflows.UpdateRegister, request)
 }
 
 // Delete ends the webhook and waits like Register. CodeNotFound when there is no such webhook.
-func (r *Registrations) Delete(ctx context.Context, webhookID string) (holdfast.Registration, error) {
-	got, err := r.update(ctx, webhookID, workflows.UpdateDelete)
+func (r *Registrations) Delete(ctx context.Context, webhookID string, wait time.Duration) (holdfast.Registration, error) {
+	got, err := r.update(ctx, webhookID, wait, workflows.UpdateDelete)
 	return got.Registration, err
 }
 
+// acceptTimeout bounds the wait for Temporal and a worker to take an update on.
+const acceptTimeout = 10 * time.Second
+
 // update sends an update, starting the registration when it is not open, and waits for its result.
-func (r *Registrations) update(ctx context.Context, webhookID, update string, args ...any) (Registered, error) {
+func (r *Registrations) update(
+	ctx context.Context, webhookID string, wait time.Duration, update string, args ...any,
+) (Registered, error) {
+	accepting, cancel := context.WithTimeout(ctx, acceptTimeout)
+	defer cancel()
 	id := workflows.RegistrationID(webhookID)
 	start := r.Client.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
 		ID: id, TaskQueue: workflows.QueueMain,
@@ -65,7 +73,7 @@ func (r *Registrations) update(ctx context.Context, webhookID, update string, ar
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		TypedSearchAttributes:    temporal.NewSearchAttributes(workflows.AttrWebhookID.ValueSet(webhookID)),
 	}, workflows.TypeRegistration, workflows.RegistrationState{WebhookID: webhookID})
-	handle, err := r.Client.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
+	handle, err := r.Client.UpdateWithStartWorkflow(accepting, client.UpdateWithStartWorkflowOptions{
 		StartWorkflowOperation: start,
 		UpdateOptions: client.UpdateWorkflowOptions{
 			WorkflowID: id, UpdateName: update, Args: args, WaitForStage: client.WorkflowUpdateStageAccepted,
@@ -74,9 +82,11 @@ func (r *Registrations) update(ctx context.Context, webhookID, update string, ar
 	if err != nil {
 		return Registered{}, refused(err, update)
 	}
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
 	var reply workflows.RegisterReply
-	err = handle.Get(ctx, &reply)
-	if err != nil && ctx.Err() != nil {
+	err = handle.Get(waiting, &reply)
+	if err != nil && waiting.Err() != nil {
 		return r.pending(ctx, webhookID)
 	}
 	if err != nil {
