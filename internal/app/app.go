@@ -1,0 +1,318 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.temporal.io/sdk/client"
+	"go.uber.org/zap"
+
+	"github.com/emprops/holdfast/activities"
+	"github.com/emprops/holdfast/internal/config"
+	"github.com/emprops/holdfast/internal/dispatch"
+	"github.com/emprops/holdfast/internal/emprops"
+	"github.com/emprops/holdfast/internal/httpsend"
+	"github.com/emprops/holdfast/internal/jobevents"
+	"github.com/emprops/holdfast/internal/redisstore"
+	"github.com/emprops/holdfast/internal/registry"
+	"github.com/emprops/holdfast/internal/seal"
+	"github.com/emprops/holdfast/internal/temporalclient"
+	"github.com/emprops/holdfast/server"
+	"github.com/emprops/holdfast/worker"
+)
+
+const (
+	redisOperation     = 3 * time.Second // bound of one storage operation of ours
+	recordsPerPipeline = 128
+	slowFor            = 30 * time.Second // how long a webhook stays out of the fast lane after it was slow or failed
+	drainTimeout       = 10 * time.Second // for each part of a stop
+)
+
+// Roles of a process: serve does both, worker only works.
+type Roles struct {
+	API    bool
+	Worker bool
+}
+
+// App is a running node. Make it with New, then Start and Stop.
+type App struct {
+	cfg    config.Config
+	roles  Roles
+	logger *zap.Logger
+
+	redis      redis.UniversalClient
+	temporal   client.Client
+	store      *redisstore.Store
+	registry   *registry.Registry
+	dispatcher *dispatch.Dispatcher
+	deliveries *activities.Deliveries
+	workers    *worker.Workers
+	presence   *presence
+	ingress    *jobevents.Subscriber
+	health     *health
+	listener   net.Listener
+	http       *http.Server
+	connecting sync.WaitGroup
+	quit       context.CancelFunc
+	fatal      chan error
+	stop       sync.Once
+}
+
+// New wires the services of a node; nothing is connected yet. Errors are about the configuration.
+func New(cfg config.Config, roles Roles, logger *zap.Logger) (*App, error) {
+	a := &App{cfg: cfg, roles: roles, logger: logger, fatal: make(chan error, 1), quit: func() {}}
+	keys, err := keyring(cfg.Security.SecretKeys)
+	if err != nil {
+		return nil, err
+	}
+	if keys == nil {
+		logger.Warn("no secret key is set: webhook secrets are stored and carried in clear; set --secret-keys")
+	}
+	if a.redis, err = redisstore.Connect(cfg.Redis.URL); err != nil {
+		return nil, err
+	}
+	policy, err := addressPolicy(cfg)
+	if err != nil {
+		return nil, err
+	}
+	platformClient, err := emprops.New(emprops.Config{
+		BaseURL: cfg.EMPROPS.URL, APIKey: cfg.EMPROPS.APIKey, Mode: emprops.Mode(cfg.EMPROPS.Mode),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if a.temporal, err = temporalclient.Dial(temporalOptions(cfg), logger); err != nil {
+		return nil, err
+	}
+	a.store = redisstore.New(a.redis, redisstore.Options{
+		Prefix: cfg.Redis.Prefix, Sealer: storeSealer(keys), NodeTTL: cfg.Node.TTL, MarkTTL: cfg.Delivery.EventTTL,
+	})
+	a.registry = registry.New(registrySource{a.store}, redisstore.DigestOf, redisOperation, logger)
+	a.presence = newPresence(a.store, a.registry, cfg.Node.ID, cfg.HTTP.Listen, cfg.Node.HeartbeatInterval, logger)
+	a.wire(credentials{keys}, policy, platform{platformClient})
+	return a, nil
+}
+
+// wire builds the parts that need one another.
+func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform platform) {
+	cfg := a.cfg
+	registrationClient := &temporalclient.Registrations{Client: a.temporal, Sealer: sealer}
+	sender := httpsend.New(httpsend.Config{
+		Timeout: cfg.Delivery.Timeout, MaxResponseBytes: int(cfg.Delivery.MaxResponseBytes), Policy: policy, Node: cfg.Node.ID,
+	})
+	a.deliveries = activities.NewDeliveries(activities.DeliveryDeps{
+		Node: cfg.Node.ID, Webhooks: a.registry, Registered: registrationClient, Sender: sender,
+		Store: newDeliveryRecords(a.store), Payloads: &temporalclient.Payloads{Client: a.temporal},
+		Lanes:  activities.NewLanes(cfg.Delivery.MaxConcurrent, cfg.Delivery.PerWebhookConcurrent, slowFor),
+		Cutoff: cfg.Delivery.FastCutoff, Logger: a.logger,
+	})
+	a.workers = worker.New(a.temporal, worker.Activities{
+		Registrations: &activities.Registrations{Store: a.store, Platform: platform, Targets: policy, Sealed: sealer},
+		Nodes:         &activities.Nodes{Lister: nodeList{a.store}},
+		NodeCache:     &activities.NodeCache{Node: cfg.Node.ID, Registry: a.registry},
+		Deliveries:    a.deliveries,
+	}, worker.Options{
+		Node: cfg.Node.ID, SlowAttempts: cfg.Delivery.MaxConcurrent, StopTimeout: drainTimeout, OnFatal: a.fail,
+	}, a.logger)
+	a.health = newHealth(a)
+	if !a.roles.API {
+		return
+	}
+	starter := &temporalclient.Starter{Client: a.temporal, Node: cfg.Node.ID, Eager: a.roles.Worker}
+	a.dispatcher = dispatch.New(a.registry, eventMarks{a.store}, starter, dispatch.Options{
+		Node: cfg.Node.ID, Grouping: cfg.Delivery.Grouping != config.GroupingOff,
+		GroupMaxDeliveries: cfg.Delivery.GroupMaxDeliveries, GroupMaxBytes: int(cfg.Delivery.GroupMaxBytes),
+		StartsInFlight: cfg.Delivery.StartsInFlight, QueueMaxDeliveries: cfg.Delivery.QueueMaxDeliveries,
+		QueueMaxBytes: int(cfg.Delivery.QueueMaxBytes), AttemptTimeout: cfg.Delivery.Timeout, HoldFor: cfg.Delivery.HoldFor,
+	}, a.logger)
+	if cfg.Ingress.PubSub {
+		a.ingress = jobevents.New(a.redis, a.dispatcher, jobevents.Options{Logger: a.logger, ProgressInterval: cfg.Ingress.ProgressThrottle})
+	}
+	a.http = server.NewHTTPServer(server.New(server.Deps{
+		Registrations: &registrations{registrationClient, policy, cfg.Delivery.Retry.Policy(), time.Now},
+		Webhooks:      &webhooks{a.registry, a.store}, Events: events{a.dispatcher}, Deliveries: deliveries{a.store},
+		Receivers: testReceivers{a.store}, Checker: a.health, Logger: a.logger,
+	}, server.Options{
+		AllowedOrigins: cfg.Security.CORSOrigins, PublicURL: cfg.BaseURL, TemporalUIBase: cfg.Temporal.UIURL,
+		TemporalNamespace: cfg.Temporal.Namespace,
+	}), a.logger)
+}
+
+// Start opens the listener, so that health can be asked, and connects in the background: Redis and Temporal may come
+// later, and until then /readyz says what is missing. An error is about the listener.
+func (a *App) Start(context.Context) error {
+	handler := a.http
+	if handler == nil {
+		handler = server.NewHTTPServer(server.NewHealth(a.health), a.logger)
+		a.http = handler
+	}
+	listener, err := net.Listen("tcp", a.cfg.HTTP.Listen)
+	if err != nil {
+		return fmt.Errorf("cannot listen on %s: %w; choose another address with --listen", a.cfg.HTTP.Listen, err)
+	}
+	a.listener = listener
+	go func() {
+		if err := handler.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			a.fail(fmt.Errorf("serving HTTP: %w", err))
+		}
+	}()
+	ctx, quit := context.WithCancel(context.Background())
+	a.quit = quit
+	a.presence.start()
+	a.connecting.Go(func() { a.connect(ctx) })
+	return nil
+}
+
+// Addr is the address the node listens on.
+func (a *App) Addr() string { return a.listener.Addr().String() }
+
+// Fatal delivers an error after which the node cannot go on.
+func (a *App) Fatal() <-chan error { return a.fatal }
+
+// Ready is closed-over by WaitReady: it returns when everything the node depends on works, or with ctx's error.
+func (a *App) WaitReady(ctx context.Context) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		components, ready := a.health.Ready(ctx)
+		if ready {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("not ready: %v: %w", components, ctx.Err())
+		}
+	}
+}
+
+func (a *App) fail(err error) {
+	select {
+	case a.fatal <- err:
+	default:
+	}
+}
+
+// connect brings up what needs Redis, then what needs Temporal, trying until it works.
+func (a *App) connect(ctx context.Context) {
+	if !a.until(ctx, "Redis", func(ctx context.Context) error { return a.store.Ping(ctx) }) {
+		return
+	}
+	select {
+	case <-a.presence.loaded:
+	case <-ctx.Done():
+		return
+	}
+	if a.roles.Worker && !a.until(ctx, "Temporal", a.startWorkers) {
+		return
+	}
+	if !a.roles.Worker && !a.until(ctx, "Temporal", a.askTemporal) {
+		return
+	}
+	if a.ingress != nil {
+		if err := a.ingress.Start(ctx); err != nil {
+			a.fail(fmt.Errorf("listening to the job broker: %w", err))
+			return
+		}
+	}
+	a.health.connected.Store(true)
+}
+
+func (a *App) askTemporal(ctx context.Context) error {
+	_, err := a.temporal.CheckHealth(ctx, &client.CheckHealthRequest{})
+	return err
+}
+
+func (a *App) startWorkers(ctx context.Context) error {
+	if err := a.askTemporal(ctx); err != nil {
+		return err
+	}
+	return a.workers.Start(ctx)
+}
+
+// until repeats what needs another service until it works; false when the node is stopped first. It says so once, and
+// again now and then.
+func (a *App) until(ctx context.Context, what string, try func(context.Context) error) bool {
+	const sayEvery = 30
+	for n := 0; ctx.Err() == nil; n++ {
+		once, cancel := context.WithTimeout(ctx, 5*time.Second)
+		err := try(once)
+		cancel()
+		if err == nil {
+			if n > 0 {
+				a.logger.Info("connected", zap.String("to", what))
+			}
+			return true
+		}
+		if n%sayEvery == 0 && ctx.Err() == nil {
+			a.logger.Warn("cannot reach a service, trying on", zap.String("service", what), zap.Error(err))
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
+	}
+	return false
+}
+
+// Stop takes the node down without losing what it has accepted: nothing new comes in, what is on its way becomes
+// durable, attempts under way end, and what is left goes on elsewhere or after the next start. It is safe to call twice.
+func (a *App) Stop(ctx context.Context) error {
+	var errs []error
+	a.stop.Do(func() {
+		a.quit()
+		a.connecting.Wait()
+		part := func(stop func(context.Context) error) {
+			ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+			defer cancel()
+			errs = append(errs, stop(ctx))
+		}
+		if a.ingress != nil {
+			part(a.ingress.Stop)
+		}
+		if a.http != nil {
+			part(a.http.Shutdown)
+		}
+		if a.dispatcher != nil {
+			part(a.dispatcher.Stop)
+		}
+		part(a.deliveries.Stop)
+		part(a.workers.Stop)
+		part(func(ctx context.Context) error { a.presence.stop(ctx); return nil })
+		a.temporal.Close()
+		errs = append(errs, a.redis.Close())
+	})
+	return errors.Join(errs...)
+}
+
+func keyring(texts []string) (*seal.Keyring, error) {
+	if len(texts) == 0 {
+		return nil, nil //nolint:nilnil // a nil keyring seals nothing, which its methods allow
+	}
+	keys, err := seal.ParseKeys(strings.Join(texts, ","))
+	if err != nil {
+		return nil, fmt.Errorf("security.secret_keys: %w (flag --secret-keys)", err)
+	}
+	return seal.New(keys...)
+}
+
+// storeSealer keeps a missing keyring a nil interface.
+func storeSealer(keys *seal.Keyring) redisstore.Sealer {
+	if keys == nil {
+		return nil
+	}
+	return storedSecrets{keys}
+}
+
+// storedSecrets seals what the storage keeps.
+type storedSecrets struct{ *seal.Keyring }
+
+// IsSealed implements redisstore.Sealer.
+func (storedSecrets) IsSealed(s string) bool { return seal.IsSealed(s) }

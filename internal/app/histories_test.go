@@ -1,0 +1,135 @@
+package app_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"flag"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/emprops/holdfast/internal/config"
+	"github.com/emprops/holdfast/internal/emprops/standin"
+	"github.com/emprops/holdfast/internal/testkit"
+	holdfastv1 "github.com/emprops/holdfast/proto/gen/holdfast/v1"
+	"github.com/emprops/holdfast/workflows"
+)
+
+// recordHistories makes TestRecordHistories write the corpus that the replay test replays: `make histories`.
+var recordHistories = flag.String("record-histories", "", "write recorded workflow histories into this directory")
+
+// TestRecordHistories drives every way through the workflows on a real server. With -record-histories it writes their
+// histories; without, it proves that they can be driven.
+func TestRecordHistories(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	n := c.node(func(cfg *config.Config) { cfg.Node.ID = "recorder" })
+	r := &recorder{t: t, cluster: c}
+
+	good := testkit.NewReceiver(t)
+	first := n.register(t, good.URL(), "job_submitted")
+	r.save("registration-confirmed", workflows.RegistrationID(first.GetWebhook().GetId()))
+	event := n.publish(t, "job_submitted", `{"job_id":"a<b>&c","1":1}`)
+	r.saveDone("delivery-delivered", workflows.DeliveryWorkflowID(first.GetWebhook().GetId(), event.GetEventId()))
+
+	flaky := testkit.NewReceiver(t)
+	flaky.Status(http.StatusServiceUnavailable, http.StatusOK)
+	retried := n.register(t, flaky.URL(), "job_failed")
+	event = n.publish(t, "job_failed", `{"job_id":"j2","error":"x"}`)
+	r.saveDone("delivery-retried", workflows.DeliveryWorkflowID(retried.GetWebhook().GetId(), event.GetEventId()))
+
+	dead := testkit.NewReceiver(t)
+	dead.Respond(func(int, *http.Request) (int, http.Header, string) { return http.StatusInternalServerError, nil, "no" })
+	exhausted := r.register(n, dead.URL(), "complete_job", 2)
+	event = n.publish(t, "complete_job", `{"job_id":"j3"}`)
+	r.saveDone("delivery-exhausted", workflows.DeliveryWorkflowID(exhausted, event.GetEventId()))
+
+	slow := testkit.NewReceiver(t)
+	slow.Slow(2 * config.Default().Delivery.FastCutoff)
+	joined := n.register(t, slow.URL(), "cancel_job")
+	event = n.publish(t, "cancel_job", `{"job_id":"j4"}`)
+	r.saveDone("delivery-joined", workflows.DeliveryWorkflowID(joined.GetWebhook().GetId(), event.GetEventId()))
+
+	also := testkit.NewReceiver(t)
+	n.register(t, also.URL(), "workflow_completed")
+	failing := r.register(n, dead.URL(), "workflow_completed", 3)
+	event = n.publish(t, "workflow_completed", `{"workflow_id":"w1"}`)
+	r.saveDone("group-handed-over", r.workflowOf(n, event.GetDeliveries()[0].GetId()))
+	r.saveDone("delivery-handed-over", workflows.DeliveryWorkflowID(failing, event.GetEventId()))
+
+	n.register(t, also.URL(), "workflow_failed")
+	n.register(t, also.URL(), "workflow_failed")
+	event = n.publish(t, "workflow_failed", `{"workflow_id":"w2"}`)
+	r.saveDone("group-delivered", r.workflowOf(n, event.GetDeliveries()[0].GetId()))
+
+	_, err := n.webhooks.DeleteWebhook(t.Context(), &holdfastv1.DeleteWebhookRequest{Id: first.GetWebhook().GetId()})
+	require.NoError(t, err)
+	r.saveDone("registration-deleted", workflows.RegistrationID(first.GetWebhook().GetId()))
+
+	require.NoError(t, c.emprops.SetFaults(standin.Faults{Reject: "not wanted"}))
+	rejected, err := n.webhooks.RegisterWebhook(t.Context(), &holdfastv1.RegisterWebhookRequest{
+		Webhook: &holdfastv1.WebhookInput{Url: good.URL(), EventTypes: []string{"job_submitted"}},
+	})
+	require.NoError(t, err)
+	require.Equal(t, holdfastv1.RegistrationStatus_REGISTRATION_STATUS_FAILED, rejected.GetRegistration().GetStatus())
+	r.saveDone("registration-rejected", workflows.RegistrationID(rejected.GetWebhook().GetId()))
+}
+
+type recorder struct {
+	t       *testing.T
+	cluster *cluster
+}
+
+// register registers a webhook with a quick retry policy.
+func (r *recorder) register(n *testNode, url, event string, attempts int32) string {
+	got, err := n.webhooks.RegisterWebhook(r.t.Context(), &holdfastv1.RegisterWebhookRequest{Webhook: &holdfastv1.WebhookInput{
+		Url: url, EventTypes: []string{event},
+		RetryPolicy: &holdfastv1.RetryPolicy{MaxAttempts: &attempts, InitialDelay: durationpb.New(50e6)},
+	}})
+	require.NoError(r.t, err)
+	return got.GetWebhook().GetId()
+}
+
+// workflowOf waits for a delivery's record, which names the workflow that made it.
+func (r *recorder) workflowOf(n *testNode, deliveryID string) string {
+	return testkit.AwaitValue(r.t, "a record of "+deliveryID, func() (string, bool) {
+		got, err := n.deliveries.GetDelivery(r.t.Context(), &holdfastv1.GetDeliveryRequest{Id: deliveryID})
+		return got.GetDelivery().GetWorkflowId(), err == nil && len(got.GetDelivery().GetAttempts()) > 0
+	})
+}
+
+// saveDone waits for the workflow's end and saves its history.
+func (r *recorder) saveDone(name, workflowID string) {
+	require.NoError(r.t, r.cluster.temporal.Client.GetWorkflow(r.t.Context(), workflowID, "").Get(r.t.Context(), nil))
+	r.save(name, workflowID)
+}
+
+func (r *recorder) save(name, workflowID string) {
+	events := r.cluster.temporal.Client.GetWorkflowHistory(r.t.Context(), workflowID, "", false,
+		enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	history := &historypb.History{}
+	for events.HasNext() {
+		e, err := events.Next()
+		require.NoError(r.t, err)
+		history.Events = append(history.Events, e)
+	}
+	require.NotEmpty(r.t, history.GetEvents())
+	if *recordHistories == "" {
+		return
+	}
+	text, err := protojson.Marshal(history)
+	require.NoError(r.t, err)
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	_, err = w.Write(text)
+	require.NoError(r.t, err)
+	require.NoError(r.t, w.Close())
+	require.NoError(r.t, os.WriteFile(filepath.Join(*recordHistories, name+".json.gz"), packed.Bytes(), 0o600))
+}
