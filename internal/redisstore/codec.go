@@ -1,0 +1,224 @@
+package redisstore
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	holdfast "github.com/emprops/holdfast"
+)
+
+// marshal gives the JSON that JavaScript would: no HTML escaping, no newline.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// encodeWebhook gives the JSON of the registry: the original's fields in the original's order, credentials sealed each
+// by itself. The revision is not part of it: it is known only inside the script and lives in its own key, where the
+// original, which copies unknown fields along, cannot make it a lie.
+func encodeWebhook(w *holdfast.Webhook, sealer Sealer) ([]byte, error) {
+	stored := *w
+	stored.Revision = 0
+	if sealer != nil {
+		var err error
+		if stored.Secret, err = sealed(sealer, w.Secret); err != nil {
+			return nil, err
+		}
+		stored.Headers = maps.Clone(w.Headers)
+		for name, value := range stored.Headers {
+			if stored.Headers[name], err = sealed(sealer, value); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return marshal(&stored)
+}
+
+func sealed(sealer Sealer, value string) (string, error) {
+	if value == "" {
+		return "", nil
+	}
+	return sealer.Seal(value) // also what looks sealed: a caller's plain secret may look like anything
+}
+
+func opened(sealer Sealer, value string) (string, error) {
+	if sealer == nil || !sealer.IsSealed(value) {
+		return value, nil
+	}
+	return sealer.Open(value)
+}
+
+// storedWebhook reads what the original may have stored: it never checked types, and a PUT could write anything
+// (CONTRACT 1.4). Values are read as JavaScript would have used them; what it could not have used is an error.
+type storedWebhook struct {
+	CreatedAt           number    `json:"created_at"`
+	UpdatedAt           number    `json:"updated_at"`
+	ConsecutiveFailures number    `json:"consecutive_failures"`
+	Disconnected        truthy    `json:"disconnected"`
+	RetryConfig         *struct { // null and missing mean the defaults, like each missing field (D29)
+		MaxAttempts       number `json:"max_attempts"`
+		InitialDelayMS    number `json:"initial_delay_ms"`
+		BackoffMultiplier number `json:"backoff_multiplier"`
+		MaxDelayMS        number `json:"max_delay_ms"`
+	} `json:"retry_config"`
+	URL     string   `json:"url"`
+	Events  []string `json:"events"`
+	Active  truthy   `json:"active"`
+	Secret  string   `json:"secret"`
+	Filters *struct {
+		JobTypes      []string `json:"job_types"`
+		JobPriorities []number `json:"job_priorities"`
+		Priorities    []number `json:"priorities"` // the name of the original's REST type and UI (D28)
+		MachineIDs    []string `json:"machine_ids"`
+		WorkerIDs     []string `json:"worker_ids"`
+	} `json:"filters"`
+	Headers       map[string]scalar `json:"headers"`
+	Static        truthy            `json:"static"`
+	LastFailureAt number            `json:"last_failure_at"`
+	LastSuccessAt number            `json:"last_success_at"`
+	Description   string            `json:"description"`
+}
+
+// decodeWebhook reads an entry of the registry. The id is the entry's field, whatever the JSON says.
+func decodeWebhook(id, text string, revision int64, sealer Sealer) (*holdfast.Webhook, error) {
+	var in storedWebhook
+	if err := json.Unmarshal([]byte(text), &in); err != nil {
+		return nil, describe(err)
+	}
+	w := &holdfast.Webhook{
+		ID: id, CreatedAt: in.CreatedAt.int(), UpdatedAt: in.UpdatedAt.int(),
+		ConsecutiveFailures: int(in.ConsecutiveFailures), Disconnected: bool(in.Disconnected),
+		RetryConfig: holdfast.DefaultRetryPolicy(), URL: in.URL, Events: in.Events, Active: bool(in.Active),
+		Static: bool(in.Static), LastFailureAt: in.LastFailureAt.int(), LastSuccessAt: in.LastSuccessAt.int(),
+		Description: in.Description, Revision: revision,
+	}
+	if r := in.RetryConfig; r != nil {
+		w.RetryConfig = holdfast.RetryPolicy{
+			MaxAttempts: int(r.MaxAttempts), InitialDelayMS: r.InitialDelayMS.int(),
+			BackoffMultiplier: float64(r.BackoffMultiplier), MaxDelayMS: r.MaxDelayMS.int(),
+		}.Merged(holdfast.DefaultRetryPolicy())
+	}
+	if f := in.Filters; f != nil {
+		w.Filters = holdfast.Filters{JobTypes: f.JobTypes, MachineIDs: f.MachineIDs, WorkerIDs: f.WorkerIDs}
+		if f.JobPriorities == nil {
+			f.JobPriorities = f.Priorities
+		}
+		if f.JobPriorities != nil {
+			w.Filters.Priorities = make([]float64, len(f.JobPriorities))
+			for i, p := range f.JobPriorities {
+				w.Filters.Priorities[i] = float64(p)
+			}
+		}
+	}
+	var err error
+	if w.Secret, err = opened(sealer, in.Secret); err != nil {
+		return nil, fmt.Errorf("secret: cannot be opened: %w", err)
+	}
+	if len(in.Headers) > 0 {
+		w.Headers = make(map[string]string, len(in.Headers))
+		for name, value := range in.Headers {
+			if w.Headers[name], err = opened(sealer, string(value)); err != nil {
+				return nil, fmt.Errorf("headers.%s: cannot be opened: %w", name, err)
+			}
+		}
+	}
+	return w, nil
+}
+
+// describe keeps the value out of a type error: it may be a secret.
+func describe(err error) error {
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Errorf("%s: must not be a %s", e.Field, e.Value)
+	}
+	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return fmt.Errorf("not JSON at byte %d", e.Offset)
+	}
+	return err
+}
+
+// usable checks the configuration and leaves out what an original's webhook may carry without harm, so that a working
+// webhook is not lost over it: event types that do not exist or are named twice, retry settings out of bounds, headers
+// that may not be set. What then still breaks a rule makes the entry unusable (D31).
+func usable(w *holdfast.Webhook) error {
+	if len(w.Violations()) == 0 {
+		return nil
+	}
+	var events []string
+	for _, e := range w.Events {
+		if holdfast.IsEventType(e) && !slices.Contains(events, e) {
+			events = append(events, e)
+		}
+	}
+	w.Events = events
+	r := &w.RetryConfig
+	r.MaxAttempts = min(max(r.MaxAttempts, 1), holdfast.MaxRetryAttempts)
+	r.InitialDelayMS = min(max(r.InitialDelayMS, holdfast.MinRetryDelayMS), holdfast.MaxRetryDelayMS)
+	r.BackoffMultiplier = min(max(r.BackoffMultiplier, 1), holdfast.MaxRetryMultiplier)
+	r.MaxDelayMS = min(max(r.MaxDelayMS, r.InitialDelayMS), holdfast.MaxRetryDelayMS)
+	maps.DeleteFunc(w.Headers, func(name, value string) bool {
+		probe := holdfast.Webhook{
+			URL: "http://localhost", Events: holdfast.EventTypes, RetryConfig: holdfast.DefaultRetryPolicy(),
+			Headers: map[string]string{name: value},
+		}
+		return len(probe.Violations()) > 0
+	})
+	return holdfast.Invalid(w.Violations())
+}
+
+// number is a JSON number, or a string or boolean that JavaScript would use as one; null is 0.
+type number float64
+
+func (n number) int() int64 { return int64(n) }
+
+func (n *number) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		*n = 0
+		return nil
+	}
+	f, err := strconv.ParseFloat(strings.TrimSpace(strings.Trim(string(b), `"`)), 64)
+	if err != nil || math.IsNaN(f) || math.IsInf(f, 0) || math.Abs(f) > 1<<53 {
+		return errors.New("a number is expected")
+	}
+	*n = number(f)
+	return nil
+}
+
+// truthy is a JSON value as JavaScript's condition takes it: the original stored "active":"false" and meant true.
+type truthy bool
+
+func (t *truthy) UnmarshalJSON(b []byte) error {
+	switch string(b) {
+	case "false", "null", `""`:
+		*t = false
+	default:
+		f, err := strconv.ParseFloat(string(b), 64)
+		*t = truthy(err != nil || f != 0)
+	}
+	return nil
+}
+
+// scalar is a header value: a string, or a number or boolean as its text.
+type scalar string
+
+func (s *scalar) UnmarshalJSON(b []byte) error {
+	switch b[0] {
+	case '"':
+		return json.Unmarshal(b, (*string)(s))
+	case '{', '[', 'n':
+		return errors.New("headers: a value must be a string")
+	}
+	*s = scalar(b)
+	return nil
+}

@@ -1,0 +1,273 @@
+package redisstore
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	holdfast "github.com/emprops/holdfast"
+)
+
+// DeliveryKey names a delivery.
+type DeliveryKey struct{ WebhookID, EventID string }
+
+// DeliveryFilter narrows a list of deliveries; empty fields do not.
+type DeliveryFilter struct {
+	WebhookID, EventID, EventType string
+	State                         holdfast.DeliveryState
+}
+
+// Bounds of a page of deliveries.
+const (
+	defaultPage = 50
+	maxPage     = 500
+)
+
+// Settled reads the states of deliveries in one round trip, in the order of ids: "" for one without a record.
+// CodeUnavailable.
+func (s *Store) Settled(ctx context.Context, ids []DeliveryKey) ([]holdfast.DeliveryState, error) {
+	positions := map[string][]int{}
+	for i, id := range ids {
+		positions[id.WebhookID] = append(positions[id.WebhookID], i)
+	}
+	var calls []call
+	var order [][]int
+	for webhook, at := range positions {
+		args := make([]any, len(at))
+		for j, i := range at {
+			args[j] = ids[i].EventID
+		}
+		calls = append(calls, call{keys: []string{s.keys.records(webhook)}, args: args})
+		order = append(order, at)
+	}
+	replies, err := s.pipeline(ctx, settledScript, calls)
+	if err != nil {
+		return nil, unavailable("reading the states of deliveries", err)
+	}
+	states := make([]holdfast.DeliveryState, len(ids))
+	for k, at := range order {
+		values, err := reply(replies[k], len(at))
+		if err != nil {
+			return nil, unavailable("reading the states of deliveries", err)
+		}
+		for j, i := range at {
+			states[i] = holdfast.DeliveryState(text(values[j]))
+		}
+	}
+	return states, nil
+}
+
+// Delivery reads the record of a delivery. CodeNotFound when there is none, or none any more; CodeInternal when it
+// cannot be read; CodeUnavailable.
+func (s *Store) Delivery(ctx context.Context, webhookID, eventID string) (*holdfast.Delivery, error) {
+	stored, err := s.client.HGet(ctx, s.keys.records(webhookID), eventID).Result()
+	if errors.Is(err, redis.Nil) {
+		return nil, holdfast.Errorf(holdfast.CodeNotFound, "delivery %q is not known", holdfast.DeliveryID(webhookID, eventID))
+	}
+	if err != nil {
+		return nil, unavailable("reading a delivery", err)
+	}
+	_, encoded := splitRecord(stored)
+	d, err := decodeDelivery(encoded)
+	if err != nil {
+		return nil, holdfast.Wrap(holdfast.CodeInternal, fmt.Errorf("delivery %s/%s: %w", webhookID, eventID, err), "the stored delivery cannot be read")
+	}
+	return d, nil
+}
+
+// ListDeliveries lists deliveries, newest first by creation time, then id: those of one webhook, or of all as far as the
+// list over all webhooks goes back. One call looks at a bounded number of deliveries, so a page may be short or empty
+// and still have a next one; the end is reached when next is "". A page size that is not positive means 50; no page has
+// more than 500. CodeInvalid for a token that is not from here; CodeUnavailable.
+func (s *Store) ListDeliveries(ctx context.Context, f DeliveryFilter, pageSize int, pageToken string) (items []*holdfast.Delivery, next string, err error) {
+	from, err := parsePageToken(pageToken, f.WebhookID == "")
+	if err != nil {
+		return nil, "", err
+	}
+	if pageSize <= 0 {
+		pageSize = defaultPage
+	}
+	pageSize = min(pageSize, maxPage)
+	if f.WebhookID != "" && f.EventID != "" {
+		d, err := s.Delivery(ctx, f.WebhookID, f.EventID)
+		if holdfast.ErrorCode(err) == holdfast.CodeNotFound || err == nil && (pageToken != "" || !f.matches(d)) {
+			return nil, "", nil
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		return []*holdfast.Delivery{d}, "", nil
+	}
+	for budget := s.opts.Limits.Scan; budget > 0; {
+		chunk := min(max(pageSize-len(items), 50), budget)
+		if f.State != "" || f.EventType != "" || f.EventID != "" {
+			chunk = min(budget, 500)
+		}
+		marks, end, err := s.indexAfter(ctx, f.WebhookID, from, chunk)
+		if err != nil {
+			return nil, "", unavailable("listing deliveries", err)
+		}
+		records, err := s.recordsOf(ctx, f, marks)
+		if err != nil {
+			return nil, "", unavailable("listing deliveries", err)
+		}
+		for i, m := range marks {
+			from = m
+			state, encoded := splitRecord(records[i])
+			if encoded == "" || f.State != "" && state != f.State {
+				continue
+			}
+			// A record that cannot be read does not keep the others from being listed.
+			if d, err := decodeDelivery(encoded); err == nil && f.matches(d) {
+				if items = append(items, d); len(items) == pageSize {
+					if end && i == len(marks)-1 {
+						return items, "", nil
+					}
+					return items, from.token(), nil
+				}
+			}
+		}
+		if end {
+			return items, "", nil
+		}
+		budget -= len(marks)
+	}
+	return items, from.token(), nil
+}
+
+func (f DeliveryFilter) matches(d *holdfast.Delivery) bool {
+	return (f.EventType == "" || d.EventType == f.EventType) && (f.State == "" || d.State == f.State) &&
+		(f.EventID == "" || d.EventID == f.EventID)
+}
+
+// mark is an entry of an index: a creation time and an event id, or a delivery id in the index over all webhooks.
+type mark struct {
+	score  int64
+	member string
+}
+
+// indexAfter reads up to n entries that come after a mark, newest first; end tells that there are no more.
+func (s *Store) indexAfter(ctx context.Context, webhookID string, after mark, n int) (marks []mark, end bool, err error) {
+	key := s.keys.deliveries()
+	if webhookID != "" {
+		key = s.keys.deliveriesOf(webhookID)
+	}
+	newest := "+inf"
+	if after.member != "" {
+		newest = strconv.FormatInt(after.score, 10)
+	}
+	for offset := int64(0); ; offset += int64(n) + 1 { // one more than asked for tells whether there are more
+		found, err := s.client.ZRevRangeByScoreWithScores(ctx, key, &redis.ZRangeBy{
+			Max: newest, Min: "-inf", Offset: offset, Count: int64(n) + 1,
+		}).Result()
+		if err != nil {
+			return nil, false, err
+		}
+		for _, z := range found {
+			m := mark{int64(z.Score), text(z.Member)}
+			if after.member == "" || m.score < after.score || m.score == after.score && m.member < after.member {
+				marks = append(marks, m)
+			}
+		}
+		end = len(found) <= n
+		marks = marks[:min(len(marks), n)]
+		// A chunk of nothing but entries of the same millisecond that came before: go on behind them.
+		if end || len(marks) > 0 {
+			return marks, end, nil
+		}
+	}
+}
+
+// recordsOf reads the stored records of index entries in one round trip, "" where there is none or where the filter
+// already excludes the event.
+func (s *Store) recordsOf(ctx context.Context, f DeliveryFilter, marks []mark) ([]string, error) {
+	records := make([]string, len(marks))
+	type wanted struct {
+		fields []string
+		at     []int
+	}
+	byWebhook := map[string]*wanted{}
+	for i, m := range marks {
+		webhook, event := f.WebhookID, m.member
+		if webhook == "" {
+			webhook, event, _ = strings.Cut(m.member, "/")
+		}
+		if f.EventID != "" && event != f.EventID {
+			continue
+		}
+		w := byWebhook[webhook]
+		if w == nil {
+			w = &wanted{}
+			byWebhook[webhook] = w
+		}
+		w.fields, w.at = append(w.fields, event), append(w.at, i)
+	}
+	if len(byWebhook) == 0 {
+		return records, nil
+	}
+	pipe := s.client.Pipeline()
+	replies := make(map[string]*redis.SliceCmd, len(byWebhook))
+	for webhook, w := range byWebhook {
+		replies[webhook] = pipe.HMGet(ctx, s.keys.records(webhook), w.fields...)
+	}
+	cmds, err := pipe.Exec(ctx)
+	if err := failure(cmds, err); err != nil {
+		return nil, err
+	}
+	for webhook, w := range byWebhook {
+		for j, value := range replies[webhook].Val() {
+			records[w.at[j]] = text(value)
+		}
+	}
+	return records, nil
+}
+
+// splitRecord takes a stored record apart: "<attempts>|<state>|<updated ms>|<JSON>".
+func splitRecord(stored string) (state holdfast.DeliveryState, encoded string) {
+	parts := strings.SplitN(stored, "|", 4)
+	if len(parts) < 4 {
+		return "", ""
+	}
+	return holdfast.DeliveryState(parts[1]), parts[3]
+}
+
+func decodeDelivery(encoded string) (*holdfast.Delivery, error) {
+	d := &holdfast.Delivery{}
+	if err := json.Unmarshal([]byte(encoded), d); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// maxPageToken is more than the longest ids allow.
+const maxPageToken = 1024
+
+func (m mark) token() string {
+	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(m.score, 10) + ":" + m.member))
+}
+
+func parsePageToken(token string, global bool) (mark, error) {
+	if token == "" {
+		return mark{}, nil
+	}
+	invalid := holdfast.Invalid([]holdfast.Violation{{Field: "pageToken", Description: "is not a token of this list"}})
+	if len(token) > maxPageToken {
+		return mark{}, invalid
+	}
+	decoded, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil {
+		return mark{}, invalid
+	}
+	score, member, _ := strings.Cut(string(decoded), ":")
+	n, err := strconv.ParseInt(score, 10, 64)
+	if err != nil || n < 0 || member == "" || strings.Contains(member, "/") != global {
+		return mark{}, invalid
+	}
+	return mark{n, member}, nil
+}

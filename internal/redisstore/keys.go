@@ -1,0 +1,117 @@
+package redisstore
+
+// DefaultPrefix gives the original's key names (CONTRACT 5.1).
+const DefaultPrefix = "webhooks"
+
+// keys makes every key this package uses; no key text stands anywhere else. With the default prefix the keys of CONTRACT
+// 5.1 are literally the original's. With a prefix that is a hash tag, such as "{webhooks}", all keys fall into one hash
+// slot, which Redis Cluster demands of the keys of one script.
+type keys struct{ prefix string }
+
+// Of the original:
+
+// registry is a hash: webhook id → webhook JSON.
+func (k keys) registry() string { return k.prefix + ":registry" }
+
+// active is a set: the ids of webhooks with active:true.
+func (k keys) active() string { return k.prefix + ":active" }
+
+// stats is a hash: counters and times of a webhook.
+func (k keys) stats(id string) string { return k.prefix + ":stats:" + id }
+
+// attempts is a list: attempt JSON of a webhook, newest first.
+func (k keys) attempts(id string) string { return k.prefix + ":attempts:" + id }
+
+// deliveryLog is a list: log entry JSON, newest first.
+func (k keys) deliveryLog() string { return k.prefix + ":delivery_log" }
+
+// receiver is a string: receiver JSON, with a lifetime.
+func (k keys) receiver(id string) string { return k.receiverPrefix() + ":" + id }
+
+// receivers is a set: receiver ids, which may have expired.
+func (k keys) receivers() string { return k.receiverPrefix() + "s:active" }
+
+// receiverPrefix is apart from the other keys in the original, but must share their slot under a hash tag.
+func (k keys) receiverPrefix() string {
+	if k.prefix == DefaultPrefix {
+		return "webhook_test_receiver"
+	}
+	return k.prefix + ":test_receiver"
+}
+
+// Of Holdfast:
+
+// revision is a string: the registry's revision, an integer.
+func (k keys) revision() string { return k.prefix + ":revision" }
+
+// revisions is a hash: webhook id → revision of its last change. Entries that the original wrote have none.
+func (k keys) revisions() string { return k.prefix + ":revisions" }
+
+// digest is a string: "<count>:<hex>" over the entries of revisions.
+func (k keys) digest() string { return k.prefix + ":digest" }
+
+// changes is a stream: one entry {rev, id, op} for each change, its id "<rev>-0".
+func (k keys) changes() string { return k.prefix + ":changes" }
+
+// nodes is a hash: node id → "<heartbeat ms>|<node JSON>".
+func (k keys) nodes() string { return k.prefix + ":nodes" }
+
+// event is a string: a claim or the mark of an event, with a lifetime.
+func (k keys) event(id string) string { return k.prefix + ":event:" + id }
+
+// deliveries is a sorted set: "<webhook id>/<event id>" by creation time.
+func (k keys) deliveries() string { return k.prefix + ":deliveries" }
+
+// deliveriesOf is a sorted set: the event ids of a webhook's deliveries by creation time.
+func (k keys) deliveriesOf(id string) string { return k.prefix + ":deliveries:" + id }
+
+// records is a hash: event id → "<attempts>|<state>|<updated ms>|<delivery JSON>" of a webhook.
+func (k keys) records(id string) string { return k.prefix + ":records:" + id }
+
+// finals is a sorted set: the event ids of a webhook's ended deliveries by the time of their end.
+func (k keys) finals(id string) string { return k.prefix + ":finals:" + id }
+
+// requests is a list: the requests of a test receiver, newest first, with the receiver's lifetime.
+func (k keys) requests(id string) string { return k.receiver(id) + ":requests" }
+
+// The keys of each script, in the order its head lists them.
+
+func (k keys) forWrite(id string) []string {
+	return []string{k.registry(), k.active(), k.revisions(), k.digest(), k.revision(), k.changes(), k.stats(id)}
+}
+
+func (k keys) forRead(id string) []string {
+	return []string{k.registry(), k.active(), k.revisions(), k.stats(id)}
+}
+
+func (k keys) forRemove(id string) []string {
+	return []string{
+		k.registry(), k.active(), k.revisions(), k.digest(), k.revision(), k.changes(),
+		k.stats(id), k.attempts(id), k.deliveriesOf(id), k.records(id), k.finals(id),
+	}
+}
+
+func (k keys) forChanges() []string {
+	return []string{k.revision(), k.digest(), k.changes(), k.registry(), k.revisions()}
+}
+
+func (k keys) forPage() []string { return []string{k.registry(), k.revisions()} }
+
+func (k keys) forRecord(id string) []string {
+	return []string{
+		k.registry(), k.stats(id), k.attempts(id), k.deliveryLog(), k.records(id), k.deliveriesOf(id), k.finals(id),
+		k.deliveries(),
+	}
+}
+
+func (k keys) forResetFailures(id string) []string { return []string{k.registry(), k.stats(id)} }
+
+func (k keys) forCreateReceiver(id string, listed []string) []string {
+	all := []string{k.receivers(), k.receiver(id)}
+	for _, other := range listed {
+		all = append(all, k.receiver(other))
+	}
+	return all
+}
+
+func (k keys) forAddRequest(id string) []string { return []string{k.receiver(id), k.requests(id)} }

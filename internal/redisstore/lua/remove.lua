@@ -1,0 +1,44 @@
+-- Removes a webhook and everything kept under its id. Leftovers of a webhook that is not in the registry go too.
+-- KEYS  1 registry  2 active  3 revisions  4 digest  5 revision  6 changes
+--       7… every key under the webhook's id: stats, attempts, deliveries, records, finals
+-- ARGV  1 webhook id  2 cap of changes
+-- returns { revision (string, "" when there is none), 1 when it existed }
+
+local id = ARGV[1]
+
+must_be(KEYS[1], 'hash')
+must_be(KEYS[2], 'set')
+must_be(KEYS[3], 'hash')
+must_be(KEYS[4], 'string')
+must_be(KEYS[5], 'string')
+must_be(KEYS[6], 'stream')
+must_allow('HDEL', KEYS[1], id)
+must_allow('SREM', KEYS[2], id)
+must_allow('HDEL', KEYS[3], id)
+must_allow('SET', KEYS[4], '')
+must_allow('SET', KEYS[5], '')
+must_allow('XADD', KEYS[6], '*', 'id', id)
+for i = 7, #KEYS do
+  must_allow('UNLINK', KEYS[i])
+end
+
+local old = redis.call('HGET', KEYS[3], id)
+local known = old or redis.call('HEXISTS', KEYS[1], id) == 1
+local revision = redis.call('GET', KEYS[5]) or ''
+
+if known then
+  local d = load_digest(KEYS[4], KEYS[3])
+  revision = next_revision(KEYS[5], KEYS[6])
+  if old then
+    toggle(d, id, old)
+    d.count = d.count - 1
+  end
+  redis.call('HDEL', KEYS[1], id)
+  redis.call('HDEL', KEYS[3], id)
+  publish(KEYS[4], KEYS[5], KEYS[6], d, revision, id, 'remove', ARGV[2])
+end
+redis.call('SREM', KEYS[2], id)
+for i = 7, #KEYS do
+  redis.call('UNLINK', KEYS[i])
+end
+return { revision, known and 1 or 0 }
