@@ -1,0 +1,173 @@
+// Package config holds Holdfast's settings: one struct, one table that gives each setting its flag, environment
+// variables, default and description, a strict loader (flag over environment over file) and a print without secrets.
+package config
+
+import (
+	"time"
+
+	"github.com/emprops/holdfast"
+)
+
+// Config is everything that can be set. Load fills it; Default gives the values without any input. The meaning, unit and
+// default of each field stand in the table of settings, which -h prints.
+type Config struct {
+	HTTP      HTTP
+	BaseURL   string // prefix of links to this server, without a trailing slash
+	DataDir   string // of the embedded services of dev
+	Log       Log
+	Temporal  Temporal
+	Redis     Redis
+	EMPROPS   EMPROPS
+	Delivery  Delivery
+	Registry  Registry
+	Ingress   Ingress
+	Node      Node
+	Security  Security
+	Telemetry Telemetry
+	Dev       Dev
+
+	origins map[string]string // setting key → where its value came from; absent means default
+}
+
+// HTTP is the one listener for API, REST, dashboard, receivers, health and metrics.
+type HTTP struct {
+	Listen string // host:port
+}
+
+// Log says what is written to standard error and how.
+type Log struct {
+	Level  string // debug, info, warn or error
+	Format string // json or console
+}
+
+// Temporal says how to reach a Temporal cluster. The names are those of Temporal's own tools (TEMPORAL_ADDRESS and so on).
+type Temporal struct {
+	Address   string // host:port of the frontend
+	Namespace string
+	APIKey    string
+	UIURL     string // prefix of links to the Temporal UI; empty shows no links
+	TLS       TemporalTLS
+}
+
+// TemporalTLS is how the connection to Temporal is secured. Certificates are given as file paths or as PEM text.
+type TemporalTLS struct {
+	Enabled                 bool
+	CertPath                string
+	CertData                string
+	KeyPath                 string
+	KeyData                 string
+	CAPath                  string
+	CAData                  string
+	ServerName              string
+	DisableHostVerification bool
+}
+
+// Redis says where the registry and the job broker's messages are.
+type Redis struct {
+	URL    string // redis://, rediss://, unix:// or redis+sentinel://
+	Prefix string // first part of every key of ours
+}
+
+// The modes of confirming registrations with the EMPROPS platform (CONTRACT 7.5).
+const (
+	EMPROPSOff        = "off"         // never asked
+	EMPROPSBestEffort = "best_effort" // asked; a registration is confirmed without it, and shown as unconfirmed there
+	EMPROPSRequired   = "required"    // a registration is confirmed only when the platform knows it
+)
+
+// EMPROPS says how to reach the EMPROPS platform.
+type EMPROPS struct {
+	URL    string // without a trailing slash
+	APIKey string
+	Mode   string // EMPROPSOff, EMPROPSBestEffort or EMPROPSRequired
+}
+
+// The ways deliveries are made durable (DESIGN 6).
+const (
+	GroupingAuto = "auto" // one workflow start carries all deliveries that wait
+	GroupingOff  = "off"  // one workflow start per delivery
+)
+
+// Delivery bounds the way of an event to its receivers.
+type Delivery struct {
+	Timeout              time.Duration // of one attempt, the answer's body included
+	MaxConcurrent        int           // attempts at once on this node
+	PerWebhookConcurrent int           // attempts at once to one webhook
+	Grouping             string        // GroupingAuto or GroupingOff
+	GroupMaxDeliveries   int
+	GroupMaxBytes        Size
+	StartsInFlight       int // workflow starts at once; 0 adapts
+	QueueMaxDeliveries   int // deliveries waiting to become durable, past which publishers are refused
+	QueueMaxBytes        Size
+	FastCutoff           time.Duration // a receiver slower than this leaves the fast lane
+	HoldFor              time.Duration // how long a held delivery waits for its webhook
+	EventTTL             time.Duration // how long a repeated event id is recognised
+	MaxResponseBytes     Size          // how much of an answer's body is kept
+	DisconnectThreshold  int           // failed deliveries in a row that disconnect a webhook
+	ReconnectDelay       time.Duration // wait before a disconnected webhook is probed
+	Retry                Retry
+}
+
+// Retry is the policy of webhooks that set none, or only a part of one (CONTRACT 3.4).
+type Retry struct {
+	MaxAttempts  int // all attempts, the first included
+	InitialDelay time.Duration
+	Multiplier   float64
+	MaxDelay     time.Duration
+}
+
+// Policy is the retry configuration in the domain's terms.
+func (r Retry) Policy() holdfast.RetryPolicy {
+	return holdfast.RetryPolicy{
+		MaxAttempts:       r.MaxAttempts,
+		InitialDelayMS:    r.InitialDelay.Milliseconds(),
+		BackoffMultiplier: r.Multiplier,
+		MaxDelayMS:        r.MaxDelay.Milliseconds(),
+	}
+}
+
+// Registry says how often and how patiently the caches of the nodes are kept equal to Redis (DESIGN 5).
+type Registry struct {
+	RefreshInterval time.Duration // between a node's own comparisons with Redis
+	CheckInterval   time.Duration // between consistency checks of the whole system
+	ConfirmTimeout  time.Duration // for one node to confirm a new revision
+}
+
+// Ingress says which sources of events are listened to besides the API.
+type Ingress struct {
+	PubSub           bool          // the job broker's channels (CONTRACT 2)
+	ProgressThrottle time.Duration // least time between two progress events of one job
+}
+
+// Node is this process among its like.
+type Node struct {
+	ID                string // unique among the nodes that share a Redis
+	HeartbeatInterval time.Duration
+	TTL               time.Duration // without a heartbeat for this long a node counts as gone
+}
+
+// Security is who may call and who may be called.
+type Security struct {
+	SecretKeys    []string // the first seals, all open
+	AllowLoopback bool     // deliveries to this machine
+	AllowPrivate  bool     // deliveries to private networks
+	AllowCIDRs    []string // deliveries to these ranges, whatever else is forbidden
+	CORSOrigins   []string // exact origins, or * for all
+}
+
+// Telemetry says where traces go and under which names.
+type Telemetry struct {
+	OTLPEndpoint string // OTLP over gRPC; empty sends nothing
+	Environment  string // deployment.environment
+}
+
+// Dev is for the dev command alone.
+type Dev struct {
+	Demo           bool // drive the main job once and print it
+	TemporalPort   int
+	TemporalUIPort int
+	RedisPort      int
+}
+
+// Default is the configuration of serve and worker without any input. Node.ID is empty: Load makes one up.
+func Default() Config { return defaultFor(CommandServe) }
