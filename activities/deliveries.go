@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -120,6 +122,7 @@ type job struct {
 	createdAt int64
 	workflow  string
 	run       string
+	earlier   []Record // of attempts that are perhaps not recorded yet
 }
 
 func (j *job) key() string {
@@ -147,7 +150,7 @@ func (d *Deliveries) AttemptFirst(ctx context.Context, in FirstAttempts) (FirstR
 		case d.Lanes.Slow(t.WebhookID):
 			result.Open = append(result.Open, OpenOutcome{i, Outcome{State: holdfast.DeliveryPending}})
 		default:
-			j := job{t.WebhookID, &in.Events[t.Event], 1, in.CreatedAt, info.WorkflowExecution.ID, info.WorkflowExecution.RunID}
+			j := job{t.WebhookID, &in.Events[t.Event], 1, in.CreatedAt, info.WorkflowExecution.ID, info.WorkflowExecution.RunID, nil}
 			flights[i] = d.flights.launch(d.life, j.key(), func(life context.Context, f *flight) (Outcome, error) {
 				return d.fly(waiting, life, f, &j)
 			})
@@ -217,18 +220,18 @@ func (d *Deliveries) collect(f *flight) Outcome {
 	}
 }
 
-// errWithdrawn ends a flight that nobody waits for any more.
-var errWithdrawn = errors.New("withdrawn before it began")
+// errNoSlot ends a flight that did not get its slots in time, or that was withdrawn while it waited: nothing was sent.
+var errNoSlot = errors.New("no slot was free")
 
 // fly waits for slots as long as waiting lasts, then performs the attempt for as long as the node lives.
 func (d *Deliveries) fly(waiting, life context.Context, f *flight, j *job) (Outcome, error) {
 	release, err := d.Lanes.Acquire(waiting, j.webhookID)
 	if err != nil {
-		return Outcome{}, err
+		return Outcome{}, errNoSlot
 	}
 	defer release()
 	if !f.begin() {
-		return Outcome{}, errWithdrawn
+		return Outcome{}, errNoSlot
 	}
 	return d.perform(life, j)
 }
@@ -291,15 +294,7 @@ func (d *Deliveries) settle(ctx context.Context, j *job, attempt *holdfast.Attem
 		}
 		r.Attempt = attempt
 	}
-	if j.number > 1 {
-		if earlier, err := d.Store.Delivery(ctx, j.webhookID, j.event.ID); err == nil {
-			r.Delivery.Attempts = earlier.Attempts
-		}
-	}
-	if attempt != nil {
-		r.Delivery.Attempts = append(r.Delivery.Attempts, *attempt)
-	}
-	if err := d.Store.Record(ctx, r); err != nil {
+	if err := d.record(ctx, r, j.earlier...); err != nil {
 		d.Logger.Debug("record of an attempt is left to its workflow", zap.Error(err))
 		o.Unrecorded = r.light()
 	}
@@ -311,15 +306,36 @@ const unrecordedBody = 256
 
 // light returns a copy fit for a workflow history.
 func (r Record) light() *Record {
-	if r.Attempt != nil {
+	if r.Attempt != nil && len(r.Attempt.ResponseBody) > unrecordedBody {
 		a := *r.Attempt
-		if len(a.ResponseBody) > unrecordedBody {
-			a.ResponseBody = a.ResponseBody[:unrecordedBody] + holdfast.TruncationMark
-		}
+		a.ResponseBody = strings.ToValidUTF8(a.ResponseBody[:unrecordedBody], "") + holdfast.TruncationMark
 		r.Attempt = &a
-		r.Delivery.Attempts = append(r.Delivery.Attempts[:len(r.Delivery.Attempts)-1:len(r.Delivery.Attempts)-1], a)
 	}
 	return &r
+}
+
+// record writes a record, completed by the attempts that came before: those in the record so far, and those whose own
+// records are still to be written. While the former are out of reach it is not written: it would take their place.
+func (d *Deliveries) record(ctx context.Context, r Record, unwritten ...Record) error {
+	if r.Attempt == nil || r.Attempt.Number > 1 {
+		earlier, err := d.Store.Delivery(ctx, r.Delivery.WebhookID, r.Delivery.EventID)
+		switch {
+		case err == nil:
+			r.Delivery.Attempts = earlier.Attempts
+		case holdfast.ErrorCode(err) == holdfast.CodeUnavailable:
+			return err
+		}
+	}
+	for _, u := range unwritten {
+		if u.Attempt != nil && !slices.ContainsFunc(r.Delivery.Attempts, func(a holdfast.Attempt) bool { return a.Number >= u.Attempt.Number }) {
+			r.Delivery.Attempts = append(slices.Clip(r.Delivery.Attempts), *u.Attempt)
+		}
+	}
+	if r.Attempt != nil {
+		before := slices.DeleteFunc(slices.Clone(r.Delivery.Attempts), func(a holdfast.Attempt) bool { return a.Number >= r.Attempt.Number })
+		r.Delivery.Attempts = append(before, *r.Attempt)
+	}
+	return d.Store.Record(ctx, r)
 }
 
 // AttemptRequest asks for one attempt. The event is not in it: it is read from the start of the workflow.
@@ -329,6 +345,8 @@ type AttemptRequest struct {
 	Number    int    `json:"number"`
 	CreatedAt int64  `json:"created_at"`
 	Node      string `json:"node,omitempty"` // for JoinAttempt
+	// Unrecorded are the records of earlier attempts that are not written yet.
+	Unrecorded []Record `json:"unrecorded,omitempty"`
 }
 
 // slotPatience bounds how long a regular activity waits for a slot: past it the workflow waits instead, so that waiting
@@ -350,9 +368,9 @@ func (d *Deliveries) Attempt(ctx context.Context, in AttemptRequest) (Outcome, e
 	}
 	event, err := d.Payloads.Event(ctx, info.WorkflowExecution.ID, info.WorkflowExecution.RunID)
 	if err != nil {
-		return Outcome{}, failure(err)
+		return Outcome{}, ours(err)
 	}
-	j := job{in.WebhookID, event, in.Number, in.CreatedAt, info.WorkflowExecution.ID, info.WorkflowExecution.RunID}
+	j := job{in.WebhookID, event, in.Number, in.CreatedAt, info.WorkflowExecution.ID, info.WorkflowExecution.RunID, in.Unrecorded}
 	waiting, cancel := context.WithTimeout(ctx, slotPatience)
 	defer cancel()
 	f := d.flights.launch(d.life, j.key(), func(life context.Context, f *flight) (Outcome, error) {
@@ -401,10 +419,10 @@ func (d *Deliveries) join(ctx context.Context, f *flight) (Outcome, error) {
 		case <-f.done:
 			d.flights.forget(f)
 			switch {
-			case errors.Is(f.err, context.DeadlineExceeded) || errors.Is(f.err, errWithdrawn):
+			case errors.Is(f.err, errNoSlot):
 				return Outcome{State: holdfast.DeliveryPending, DelayMS: busyDelay.Milliseconds()}, nil
 			case f.err != nil:
-				return Outcome{}, failure(f.err)
+				return Outcome{}, ours(f.err)
 			}
 			return f.outcome, nil
 		case <-beat.C:
@@ -428,8 +446,8 @@ type Records struct {
 // RecordOutcomes writes records that could not be written when they arose.
 func (d *Deliveries) RecordOutcomes(ctx context.Context, in Records) error {
 	for _, r := range in.Records {
-		if err := d.Store.Record(ctx, r); err != nil {
-			return failure(err)
+		if err := d.record(ctx, r); err != nil {
+			return ours(err)
 		}
 	}
 	return nil
@@ -453,12 +471,5 @@ func (d *Deliveries) RecordState(ctx context.Context, in StateChange) error {
 		CreatedAt: in.CreatedAt, UpdatedAt: time.Now().UnixMilli(),
 		WorkflowID: info.WorkflowExecution.ID, RunID: info.WorkflowExecution.RunID,
 	}}
-	earlier, err := d.Store.Delivery(ctx, in.WebhookID, in.EventID)
-	switch {
-	case err == nil:
-		r.Delivery.Attempts = earlier.Attempts
-	case holdfast.ErrorCode(err) != holdfast.CodeNotFound:
-		return failure(err)
-	}
-	return failure(d.Store.Record(ctx, r))
+	return ours(d.record(ctx, r))
 }

@@ -25,20 +25,27 @@ var retryable = map[holdfast.Code]bool{
 }
 
 // failure turns any error into the outermost application error: its type is the code, its text is fit to show, and
-// Temporal reads retryability from the outermost error only, so nothing may wrap the result again.
-func failure(err error) error {
+// Temporal reads retryability from the outermost error only, so nothing may wrap the result again. The error itself, with
+// hosts and keys in its text, goes along as the cause, which operators see in the history and callers never.
+func failure(err error) error { return applicationError(err, !retryable[holdfast.ErrorCode(err)]) }
+
+// ours is failure for deliveries: whatever code it has, a failure of ours is repeated, since giving up would lose the
+// delivery (G4). What a receiver does wrong is an Outcome.
+func ours(err error) error { return applicationError(err, false) }
+
+func applicationError(err error, final bool) error {
 	if err == nil {
 		return nil
 	}
 	code := holdfast.ErrorCode(err)
-	opts := temporal.ApplicationErrorOptions{NonRetryable: !retryable[code]}
-	var coded *holdfast.Error
-	text := err.Error()
-	if errors.As(err, &coded) {
+	shown := &holdfast.Error{Message: holdfast.ErrorMessage(err)}
+	opts := temporal.ApplicationErrorOptions{NonRetryable: final, Cause: errors.New(err.Error())}
+	if coded, ok := errors.AsType[*holdfast.Error](err); ok {
+		shown.Violations = coded.Violations
 		opts.NextRetryDelay = min(coded.RetryAfter, time.Minute)
 		if len(coded.Violations) > 0 {
 			opts.Details = []any{coded.Violations}
 		}
 	}
-	return temporal.NewApplicationErrorWithOptions(text, string(code), opts)
+	return temporal.NewApplicationErrorWithOptions(shown.Error(), string(code), opts)
 }

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 )
@@ -16,7 +17,11 @@ type Lanes struct {
 
 	mu       sync.Mutex
 	webhooks map[string]*lane
+	sweepAt  int // the number of lanes at which those with nothing to remember are looked for
 }
+
+// minSweep keeps a node with few webhooks from looking all the time.
+const minSweep = 64
 
 type lane struct {
 	slots     chan struct{}
@@ -29,7 +34,7 @@ type lane struct {
 func NewLanes(global, perWebhook int, slowFor time.Duration) *Lanes {
 	return &Lanes{
 		global: make(chan struct{}, global), perWebhook: perWebhook, slowFor: slowFor, now: time.Now,
-		webhooks: map[string]*lane{},
+		webhooks: map[string]*lane{}, sweepAt: minSweep,
 	}
 }
 
@@ -82,6 +87,7 @@ func (l *Lanes) enter(webhookID string) *lane {
 	defer l.mu.Unlock()
 	e := l.webhooks[webhookID]
 	if e == nil {
+		l.sweepLocked()
 		e = &lane{slots: make(chan struct{}, l.perWebhook)}
 		l.webhooks[webhookID] = e
 	}
@@ -94,7 +100,19 @@ func (l *Lanes) leave(webhookID string, e *lane) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e.users--
-	if e.users == 0 && !e.slowUntil.After(l.now()) {
+	if l.idleLocked(e) {
 		delete(l.webhooks, webhookID)
 	}
+}
+
+func (l *Lanes) idleLocked(e *lane) bool { return e.users == 0 && !e.slowUntil.After(l.now()) }
+
+// sweepLocked forgets the lanes whose slow time has run out since they were left: of a webhook that is deleted nobody
+// would ever ask again. Done when the number of lanes has doubled, it costs next to nothing.
+func (l *Lanes) sweepLocked() {
+	if len(l.webhooks) < l.sweepAt {
+		return
+	}
+	maps.DeleteFunc(l.webhooks, func(_ string, e *lane) bool { return l.idleLocked(e) })
+	l.sweepAt = max(minSweep, 2*len(l.webhooks))
 }

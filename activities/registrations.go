@@ -159,7 +159,7 @@ func (a *Registrations) platform(call func() error) (Confirmation, error) {
 	}
 	err := call()
 	if err != nil && !a.Platform.Required() && holdfast.ErrorCode(err) != holdfast.CodeRejected {
-		return Confirmation{Skipped: true, Detail: "unconfirmed (best effort): " + err.Error()}, nil
+		return Confirmation{Skipped: true, Detail: "unconfirmed (best effort): " + holdfast.ErrorMessage(err)}, nil
 	}
 	return Confirmation{}, failure(err)
 }

@@ -34,6 +34,7 @@ type DeliveryStatus struct {
 type delivery struct {
 	in      DeliveryInput
 	out     activities.Outcome
+	left    leftover
 	signals struct{ retryNow, hold, resume, cancel workflow.ReceiveChannel }
 }
 
@@ -52,7 +53,25 @@ func Delivery(ctx workflow.Context, in DeliveryInput) (DeliveryStatus, error) {
 	if err := d.setup(ctx); err != nil {
 		return DeliveryStatus{}, err
 	}
-	return d.run(ctx)
+	status, err := d.run(ctx)
+	if temporal.IsCanceledError(err) {
+		return d.cancelled(ctx, err)
+	}
+	return status, err
+}
+
+// cancelled records that the workflow was cancelled around the signal, as Temporal's own tools do: an end like any other.
+func (d *delivery) cancelled(ctx workflow.Context, cause error) (DeliveryStatus, error) {
+	ctx, stop := workflow.NewDisconnectedContext(ctx)
+	defer stop()
+	err := d.change(ctx, holdfast.DeliveryCancelled, "its workflow was cancelled")
+	if err == nil {
+		err = d.publish(ctx)
+	}
+	if err != nil {
+		return d.status(), err
+	}
+	return d.status(), cause
 }
 
 func (d *delivery) setup(ctx workflow.Context) error {
@@ -75,19 +94,32 @@ func (d *delivery) status() DeliveryStatus {
 
 func (d *delivery) run(ctx workflow.Context) (DeliveryStatus, error) {
 	for {
-		if err := d.recordLeftOver(ctx); err != nil {
-			return d.status(), err
-		}
+		d.recordLeftOver(ctx)
 		if d.out.State.Final() {
+			if err := d.allRecorded(ctx); err != nil {
+				return d.status(), err
+			}
 			return d.status(), d.publish(ctx)
 		}
-		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
+		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && !d.signalled() && len(d.left.records) == 0 {
 			d.in.Outcome = &d.out
 			return d.status(), workflow.NewContinueAsNewError(ctx, Delivery, d.in)
 		}
 		if err := d.step(ctx); err != nil {
 			return d.status(), err
 		}
+	}
+}
+
+// signalled tells whether a signal waits to be heard; a new run would not hear it.
+func (d *delivery) signalled() bool {
+	s := &d.signals
+	return s.retryNow.Len()+s.hold.Len()+s.resume.Len()+s.cancel.Len() > 0
+}
+
+// forgetResume drops resumes that came while nothing was held: they must not undo a later hold.
+func (d *delivery) forgetResume() {
+	for d.signals.resume.ReceiveAsync(nil) {
 	}
 }
 
@@ -189,6 +221,7 @@ func (d *delivery) took(ctx workflow.Context, number int, out activities.Outcome
 func (d *delivery) wait(ctx workflow.Context) error {
 	delay := time.Duration(d.out.DelayMS) * time.Millisecond
 	d.out.DelayMS = 0
+	d.forgetResume()
 	timerCtx, stop := workflow.WithCancel(ctx)
 	defer stop()
 	var err error
@@ -199,6 +232,7 @@ func (d *delivery) wait(ctx workflow.Context) error {
 		}).
 		AddReceive(d.signals.hold, func(c workflow.ReceiveChannel, _ bool) {
 			c.Receive(ctx, nil)
+			d.forgetResume()
 			err = d.change(ctx, holdfast.DeliveryHeld, "held by an operator")
 		}).
 		AddReceive(d.signals.retryNow, func(c workflow.ReceiveChannel, _ bool) { c.Receive(ctx, nil) }).
@@ -220,12 +254,14 @@ func (d *delivery) held(ctx workflow.Context) error {
 	release := func(c workflow.ReceiveChannel, _ bool) {
 		c.Receive(ctx, nil)
 		d.out.State, d.out.Reason, d.in.HeldSince = holdfast.DeliveryPending, "", 0
+		err = d.publish(ctx)
 	}
 	workflow.NewSelector(ctx).
 		AddReceive(d.signals.cancel, func(c workflow.ReceiveChannel, _ bool) {
 			c.Receive(ctx, nil)
 			err = d.change(ctx, holdfast.DeliveryCancelled, "cancelled by an operator while held")
 		}).
+		AddReceive(d.signals.hold, func(c workflow.ReceiveChannel, _ bool) { c.Receive(ctx, nil) }). // it is held already
 		AddReceive(d.signals.resume, release).
 		AddReceive(d.signals.retryNow, release).
 		AddFuture(workflow.NewTimer(timerCtx, max(0, left)), func(f workflow.Future) {
@@ -239,6 +275,9 @@ func (d *delivery) held(ctx workflow.Context) error {
 
 // change records a state that no attempt brought about, then adopts it.
 func (d *delivery) change(ctx workflow.Context, state holdfast.DeliveryState, reason string) error {
+	if err := d.allRecorded(ctx); err != nil { // the state goes into the record of the attempts
+		return err
+	}
 	light := workflow.WithActivityOptions(ctx, lightOptions)
 	err := workflow.ExecuteActivity(light, deliveries.RecordState, activities.StateChange{
 		WebhookID: d.in.WebhookID, EventID: d.in.Event.ID, EventType: d.in.Event.Type, CreatedAt: d.in.CreatedAt,
@@ -254,14 +293,44 @@ func (d *delivery) change(ctx workflow.Context, state holdfast.DeliveryState, re
 	return d.publish(ctx)
 }
 
-// recordLeftOver writes a record that its attempt could not write, for as long as it takes.
-func (d *delivery) recordLeftOver(ctx workflow.Context) error {
+// leftover is the records that attempts could not write, in their order, until they are written.
+type leftover struct {
+	records []activities.Record
+	writing bool
+	err     error
+}
+
+// recordLeftOver sees to a record that its attempt could not write, for as long as it takes. The delivery goes on
+// meanwhile: it needs no Redis (G5).
+func (d *delivery) recordLeftOver(ctx workflow.Context) {
 	if d.out.Unrecorded == nil {
-		return nil
+		return
 	}
-	err := recordOutcomes(ctx, []activities.Record{*d.out.Unrecorded})
+	d.left.records = append(d.left.records, *d.out.Unrecorded)
 	d.out.Unrecorded = nil
-	return err
+	if d.left.writing {
+		return
+	}
+	d.left.writing = true
+	ctx, _ = workflow.NewDisconnectedContext(ctx) // what was sent is recorded, also of a delivery that is cancelled
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		for len(d.left.records) > 0 && d.left.err == nil {
+			n := len(d.left.records)
+			d.left.err = recordOutcomes(ctx, d.left.records[:n:n])
+			d.left.records = d.left.records[n:]
+		}
+		d.left.writing = false
+	})
+}
+
+// allRecorded waits until no record is left over.
+func (d *delivery) allRecorded(ctx workflow.Context) error {
+	if d.left.writing {
+		if err := workflow.Await(ctx, func() bool { return !d.left.writing }); err != nil {
+			return err
+		}
+	}
+	return d.left.err
 }
 
 func recordOutcomes(ctx workflow.Context, records []activities.Record) error {
@@ -280,6 +349,7 @@ func (d *delivery) publish(ctx workflow.Context) error {
 func (d *delivery) request(number int) activities.AttemptRequest {
 	return activities.AttemptRequest{
 		WebhookID: d.in.WebhookID, EventID: d.in.Event.ID, Number: number, CreatedAt: d.in.CreatedAt, Node: d.out.InFlight,
+		Unrecorded: d.left.records,
 	}
 }
 
@@ -296,5 +366,8 @@ var weFailed = &temporal.RetryPolicy{
 	InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second,
 }
 
-// lightOptions are for activities that only talk to Redis or to us.
-var lightOptions = workflow.ActivityOptions{TaskQueue: QueueMain, StartToCloseTimeout: 15 * time.Second, RetryPolicy: weFailed}
+// lightOptions are for activities that only talk to Redis or to us. A cancelled one is let finish: a write that came
+// after what undoes it would stay.
+var lightOptions = workflow.ActivityOptions{
+	TaskQueue: QueueMain, StartToCloseTimeout: 15 * time.Second, WaitForCancellation: true, RetryPolicy: weFailed,
+}

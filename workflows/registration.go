@@ -134,16 +134,22 @@ func (r *registration) delete(ctx workflow.Context) (RegisterReply, error) {
 	return RegisterReply{}, err
 }
 
-// saga runs the steps of an operation in order, stopping at the first that fails for good.
+// saga runs the steps of an operation in order, stopping at the first that fails for good unless the operation is thorough.
 func (r *registration) saga(ctx workflow.Context, op operation) error {
 	if op.name == opRegister.name { // nothing else may be cut short half way
 		ctx, r.abandon = workflow.WithCancel(ctx)
 		defer func() { r.abandon = func() {} }()
 	}
+	var failed error
 	for _, s := range op.steps {
-		if err := r.step(ctx, op.name, s); err != nil {
+		if err := r.step(ctx, op.name, s); err != nil && !op.thorough {
 			return err
+		} else if err != nil {
+			failed = errors.Join(failed, err)
 		}
+	}
+	if failed != nil {
+		return failed
 	}
 	r.Registration.Status, r.Registration.State = holdfast.RegistrationConfirmed, op.end(r)
 	return nil
@@ -153,6 +159,9 @@ func (r *registration) saga(ctx workflow.Context, op operation) error {
 func (r *registration) step(ctx workflow.Context, operation string, s sagaStep) error {
 	line := r.begin(ctx, operation, s.name)
 	detail, skipped, err := s.run(r, ctx)
+	if err != nil && ctx.Err() != nil {
+		err = ctx.Err() // an activity that was let finish may have failed for a reason of its own
+	}
 	at := &r.Registration.Steps[line]
 	at.EndedAt, at.Detail, at.Status = workflow.Now(ctx).UnixMilli(), detail, holdfast.StepDone
 	switch {
@@ -184,7 +193,7 @@ func (r *registration) fail(ctx workflow.Context, cause error) {
 	defer cancel()
 	if r.Written {
 		if err := r.saga(ctx, opCompensate); err != nil {
-			// Only a cancelled workflow ends here: every step is repeated until it succeeds.
+			// A step is repeated until it succeeds; what ends here was refused for good, and the trail says so.
 			workflow.GetLogger(ctx).Error("compensation did not finish", "webhook_id", r.WebhookID, "error", err)
 		}
 		for i := range r.Registration.Steps {

@@ -18,6 +18,8 @@ type operation struct {
 	name  string
 	steps []sagaStep
 	end   func(*registration) holdfast.WebhookState
+	// thorough goes on past a step that fails for good: what can be undone is undone.
+	thorough bool
 }
 
 // sagaStep is one step; run returns a detail for the audit trail and whether the step did not apply.
@@ -62,7 +64,8 @@ var opCompensate = operation{
 		{holdfast.StepVerify, (*registration).verifyRemoved},
 		{holdfast.StepRefresh, (*registration).refresh},
 	},
-	end: func(*registration) holdfast.WebhookState { return holdfast.WebhookFailed },
+	end:      func(*registration) holdfast.WebhookState { return holdfast.WebhookFailed },
+	thorough: true,
 }
 
 func (r *registration) id() activities.WebhookID { return activities.WebhookID{ID: r.WebhookID} }
@@ -185,7 +188,7 @@ func light(ctx workflow.Context) workflow.Context {
 // external options are for calls to EMPROPS: patient, since it may be away for days, and quick to notice its return.
 func external(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue: QueueMain, StartToCloseTimeout: 30 * time.Second,
+		TaskQueue: QueueMain, StartToCloseTimeout: 30 * time.Second, WaitForCancellation: true,
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 30 * time.Second},
 	})
 }

@@ -65,11 +65,16 @@ func newCommitter(starter Starter, opts Options, logger *zap.Logger) *committer 
 	return &committer{starter: starter, opts: opts, logger: logger}
 }
 
-// admit refuses early, before any work is done for an event, while the queue is full.
-func (c *committer) admit(size int) error {
+// admit refuses early, before any work is done for an event, while the queue is full. Until leave is called, stop waits:
+// an event's mark is written after its start.
+func (c *committer) admit(size int) (leave func(), err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.admitLocked(1, size)
+	if err := c.admitLocked(1, size); err != nil {
+		return nil, err
+	}
+	c.running.Add(1)
+	return c.running.Done, nil
 }
 
 func (c *committer) admitLocked(deliveries, size int) error {
@@ -101,13 +106,14 @@ func (c *committer) commit(ctx context.Context, e *holdfast.Event, webhooks []st
 		select {
 		case s := <-p.done:
 			if s.err != nil {
+				s.unknown = s.unknown || len(parts) > 1 // the other parts may be durable
 				return s, s.err
 			}
 			if i == 0 {
 				first = s
 			}
 		case <-ctx.Done():
-			return started{unknown: true}, ctx.Err()
+			return started{unknown: true}, unfinished(ctx.Err())
 		}
 	}
 	return first, nil

@@ -2,6 +2,8 @@ package dispatch
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -113,9 +115,11 @@ func (d *Dispatcher) Publish(ctx context.Context, e *holdfast.Event) (Result, er
 	if err := d.prepare(e); err != nil {
 		return Result{}, err
 	}
-	if err := d.commits.admit(e.Size()); err != nil {
+	leave, err := d.commits.admit(e.Size())
+	if err != nil {
 		return Result{}, err
 	}
+	defer leave()
 	in, err := d.claim(ctx, e, known)
 	if err != nil {
 		return Result{}, err
@@ -159,6 +163,11 @@ func (d *Dispatcher) prepare(e *holdfast.Event) error {
 	if err != nil {
 		return holdfast.Invalid([]holdfast.Violation{{Field: "event.data", Description: err.Error()}})
 	}
+	if len(canonical) > holdfast.MaxEventBytes { // numbers can grow: 1e20 is written out
+		return holdfast.Invalid([]holdfast.Violation{{
+			Field: "event.data", Description: fmt.Sprintf("must not be larger than %d bytes as JavaScript writes it", holdfast.MaxEventBytes),
+		}})
+	}
 	e.Data = canonical
 	now := d.now()
 	if e.Timestamp == 0 {
@@ -174,10 +183,12 @@ func (d *Dispatcher) prepare(e *holdfast.Event) error {
 // is waited for: it ends in an outcome, or lapses and the event becomes ours.
 func (d *Dispatcher) claim(ctx context.Context, e *holdfast.Event, known bool) (intakeResult, error) {
 	if !known {
-		return d.intake.Do(ctx, &holdfast.Event{Type: e.Type, Data: e.Data})
+		in, err := d.intake.Do(ctx, &holdfast.Event{Type: e.Type, Data: e.Data})
+		return in, unfinished(err)
 	}
 	for poll := claimPollMin; ; poll = min(2*poll, claimPollMax) {
 		in, err := d.intake.Do(ctx, e)
+		err = unfinished(err)
 		if err != nil || in.mark == nil || !in.mark.Claimed {
 			return in, err
 		}
@@ -191,6 +202,14 @@ func (d *Dispatcher) claim(ctx context.Context, e *holdfast.Event, known bool) (
 	}
 }
 
+// unfinished gives the end of a caller's patience, or of this dispatcher, the code it deserves.
+func unfinished(err error) error {
+	if errors.Is(err, batch.ErrStopped) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return holdfast.Wrap(holdfast.CodeUnavailable, err, "the event was not made durable in time; publish it again with the same id")
+	}
+	return err
+}
+
 // take is the shared round trip of a batch of events: registry position and claims; then refresh if behind, and match.
 // With Redis away it matches on the last good snapshot and recognises no repeated id (G5).
 func (d *Dispatcher) take(ctx context.Context, events []*holdfast.Event) ([]intakeResult, error) {
@@ -200,6 +219,13 @@ func (d *Dispatcher) take(ctx context.Context, events []*holdfast.Event) ([]inta
 	}
 	snapshot, err := d.registry.Snapshot()
 	if err != nil {
+		var claimed []string
+		for i, e := range events {
+			if results[i].claimed {
+				claimed = append(claimed, e.ID)
+			}
+		}
+		d.release(ctx, claimed...)
 		return nil, err
 	}
 	for i, e := range events {
@@ -237,11 +263,14 @@ func (d *Dispatcher) settleAll(ctx context.Context, marks []Mark) ([]struct{}, e
 	return make([]struct{}, len(marks)), d.marks.Settle(ctx, marks)
 }
 
-func (d *Dispatcher) release(ctx context.Context, id string) {
+func (d *Dispatcher) release(ctx context.Context, ids ...string) {
+	if len(ids) == 0 {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), redisTimeout)
 	defer cancel()
-	if err := d.marks.Release(ctx, []string{id}); err != nil {
-		d.logger.Debug("claim left to lapse", zap.String("event_id", id), zap.Error(err))
+	if err := d.marks.Release(ctx, ids); err != nil {
+		d.logger.Debug("claims left to lapse", zap.Strings("event_ids", ids), zap.Error(err))
 	}
 }
 

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -100,6 +99,8 @@ func (r *Registry) Refresh(ctx context.Context, atLeast int64) (revision int64, 
 	return s.position.Revision, s.position.Digest, s.Len(), err
 }
 
+const wentBack = "the registry in storage went back; it was wiped or restored"
+
 // advance refreshes to the wanted position or past it.
 func (r *Registry) advance(ctx context.Context, want Position) error {
 	r.refresh.Lock()
@@ -114,7 +115,7 @@ func (r *Registry) advance(ctx context.Context, want Position) error {
 		if want.Revision < old.position.Revision {
 			// Wiped or restored. Emptying the snapshot would lose webhooks that are still registered, so the last good
 			// state stays until the registrations have been written again (G5).
-			return r.degrade("the registry in storage went back; it was wiped or restored", nil)
+			return r.degrade(wentBack, nil)
 		}
 	}
 	if old != nil && old.position == want {
@@ -128,6 +129,9 @@ func (r *Registry) advance(ctx context.Context, want Position) error {
 	next, err := r.load(ctx, old, since)
 	if err != nil {
 		return r.degrade("storage is unavailable", err)
+	}
+	if old != nil && next.position.Revision < old.position.Revision { // wiped after the look at its position
+		return r.degrade(wentBack, nil)
 	}
 	r.snapshot.Store(next)
 	r.degraded.Store(nil)
@@ -147,29 +151,16 @@ func (r *Registry) load(ctx context.Context, old *Snapshot, since int64) (*Snaps
 	for id, why := range feed.Poisoned {
 		r.logger.Warn("a stored webhook cannot be read and is left out", zap.String("webhook_id", id), zap.Error(why))
 	}
+	if feed.Full && len(next.poisoned) == 0 && (next.unread != 0 || next.unreadDigest != 0) {
+		// The stored digest itself is off: someone wrote around the scripts. The entries are what counts.
+		r.logger.Warn("the stored registry digest does not match the entries", zap.Int64("revision", feed.Position.Revision))
+	}
 	if next.verified() {
 		return next, nil
 	}
-	r.logger.Warn("registry snapshot does not match the stored digest", zap.Int64("revision", feed.Position.Revision),
-		zap.Bool("full", feed.Full))
-	if feed.Full {
-		// The stored digest itself is off: someone wrote around the scripts. The entries are what counts.
-		return next, nil
-	}
+	r.logger.Warn("registry snapshot does not match the stored digest; loading it anew", zap.Int64("revision", feed.Position.Revision))
 	return r.load(ctx, nil, 0)
 }
-
-// verified compares the snapshot with what the source says of itself at that position. Poisoned entries are counted there
-// but cannot be counted here.
-func (s *Snapshot) verified() bool {
-	if len(s.poisoned) > 0 {
-		return true
-	}
-	return s.count == s.position.Count && (s.position.Digest == "" && s.count == 0 || s.position.Digest == FormatDigest(s.digest))
-}
-
-// FormatDigest is the spelling of a digest in a Position.
-func FormatDigest(digest uint64) string { return fmt.Sprintf("%016x", digest) }
 
 // Unreachable notes that the source cannot be read, as a caller has found.
 func (r *Registry) Unreachable(cause error) { _ = r.degrade("storage is unavailable", cause) }

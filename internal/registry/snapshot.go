@@ -1,8 +1,11 @@
 package registry
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/emprops/holdfast"
 )
@@ -23,6 +26,9 @@ type Snapshot struct {
 	byID     map[string]*holdfast.Webhook
 	byType   map[string][]*holdfast.Webhook // active webhooks by the event types they want, ordered by id
 	poisoned map[string]error
+	// What the position covered at the last full load beyond the entries that could be read: poisoned ones, mostly.
+	unreadDigest uint64
+	unread       int64
 }
 
 // Position returns the registry state the snapshot shows.
@@ -94,7 +100,7 @@ func (s *Snapshot) apply(f Feed, digestOf DigestOf) *Snapshot {
 		next.byType = map[string][]*holdfast.Webhook{}
 	} else {
 		next.byID, next.byType = maps.Clone(s.byID), maps.Clone(s.byType)
-		next.digest, next.count = s.digest, s.count
+		next.digest, next.count, next.unreadDigest, next.unread = s.digest, s.count, s.unreadDigest, s.unread
 		maps.Copy(next.poisoned, s.poisoned)
 	}
 	remove := func(id string) {
@@ -125,7 +131,25 @@ func (s *Snapshot) apply(f Feed, digestOf DigestOf) *Snapshot {
 		next.poisoned[id] = err
 	}
 	next.reindex(touched, f)
+	if f.Full {
+		next.unreadDigest, next.unread = next.digest^parseDigest(f.Position.Digest), f.Position.Count-next.count
+	}
 	return next
+}
+
+// verified compares the snapshot with what the source says of itself at that position. A full load is all there is to
+// know and holds by definition; whatever it could not read is expected to stay as it is until the next one.
+func (s *Snapshot) verified() bool {
+	return s.count+s.unread == s.position.Count && s.digest^s.unreadDigest == parseDigest(s.position.Digest)
+}
+
+// FormatDigest is the spelling of a digest in a Position.
+func FormatDigest(digest uint64) string { return fmt.Sprintf("%016x", digest) }
+
+// parseDigest is its inverse; what is no digest, like none at all, counts as that of nothing.
+func parseDigest(text string) uint64 {
+	digest, _ := strconv.ParseUint(text, 16, 64)
+	return digest
 }
 
 func (s *Snapshot) account(w *holdfast.Webhook, digestOf DigestOf, n int64) {
@@ -154,12 +178,7 @@ func (s *Snapshot) reindex(touched map[string]bool, f Feed) {
 			}
 		}
 		kept = append(kept, fresh[t]...)
-		slices.SortFunc(kept, func(a, b *holdfast.Webhook) int {
-			if a.ID < b.ID {
-				return -1
-			}
-			return 1
-		})
-		s.byType[t] = kept
+		slices.SortFunc(kept, func(a, b *holdfast.Webhook) int { return strings.Compare(a.ID, b.ID) })
+		s.byType[t] = slices.Compact(kept) // a webhook may name a type twice
 	}
 }

@@ -1,0 +1,93 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// Whatever the load: never more than the limits, nobody stuck, nothing kept.
+func TestG7_LanesKeepTheirLimits(t *testing.T) {
+	t.Parallel()
+	base := t.Context()
+	rapid.Check(t, func(t *rapid.T) {
+		global, each := rapid.IntRange(1, 6).Draw(t, "global"), rapid.IntRange(1, 4).Draw(t, "each")
+		webhooks := rapid.SliceOfN(rapid.IntRange(0, 3), 1, 60).Draw(t, "webhooks")
+		impatient := rapid.SliceOfN(rapid.Bool(), len(webhooks), len(webhooks)).Draw(t, "impatient")
+		l := NewLanes(global, each, 0)
+		var all atomic.Int64
+		var per [4]atomic.Int64
+		var over atomic.Bool
+		var wait sync.WaitGroup
+		for i, w := range webhooks {
+			wait.Go(func() {
+				ctx, cancel := context.WithCancel(base)
+				defer cancel()
+				if impatient[i] {
+					cancel()
+				}
+				release, err := l.Acquire(ctx, fmt.Sprint(w))
+				if err != nil {
+					return
+				}
+				if all.Add(1) > int64(global) || per[w].Add(1) > int64(each) {
+					over.Store(true)
+				}
+				l.Observe(fmt.Sprint(w), i%2 == 0)
+				per[w].Add(-1)
+				all.Add(-1)
+				release()
+			})
+		}
+		wait.Wait()
+		require.False(t, over.Load())
+		require.Empty(t, l.webhooks)
+		require.Empty(t, l.global)
+	})
+}
+
+func TestLanes_SlowEndsByItselfOrWithAGoodAnswer(t *testing.T) {
+	t.Parallel()
+	l := NewLanes(1, 1, time.Minute)
+	now := time.Unix(1000, 0)
+	l.now = func() time.Time { return now }
+	observe := func(good bool) {
+		release, err := l.Acquire(t.Context(), "wh")
+		require.NoError(t, err)
+		l.Observe("wh", good)
+		release()
+	}
+	require.False(t, l.Slow("wh"))
+	observe(false)
+	require.True(t, l.Slow("wh"))
+	now = now.Add(time.Minute)
+	require.False(t, l.Slow("wh"))
+	observe(false)
+	observe(true)
+	require.False(t, l.Slow("wh"))
+	require.Empty(t, l.webhooks)
+}
+
+// Webhooks that failed once and were deleted are not remembered for ever.
+func TestLanes_ForgetsWhatNobodyAsksForAgain(t *testing.T) {
+	t.Parallel()
+	l := NewLanes(1, 1, time.Minute)
+	now := time.Unix(1000, 0)
+	l.now = func() time.Time { return now }
+	for i := range 10_000 {
+		id := fmt.Sprint(i)
+		release, err := l.Acquire(t.Context(), id)
+		require.NoError(t, err)
+		l.Observe(id, false)
+		release()
+		require.True(t, l.Slow(id))
+		now = now.Add(time.Second)
+	}
+	require.Less(t, len(l.webhooks), 200, "a minute's worth and what has gathered since")
+}

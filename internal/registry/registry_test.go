@@ -1,0 +1,526 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"pgregory.net/rapid"
+
+	"github.com/emprops/holdfast"
+	"github.com/emprops/holdfast/internal/testkit"
+)
+
+func digestOf(id string, revision int64) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(id + "\x00" + strconv.FormatInt(revision, 10)))
+	return h.Sum64()
+}
+
+// source is a registry in memory that can fail, be wiped, hold poison, and forget its change entries.
+type source struct {
+	mu       sync.Mutex
+	revision int64
+	entries  map[string]*holdfast.Webhook
+	poison   map[string]int64 // ids with their revisions
+	changed  map[string]int64 // id → revision of its last change, removals included
+	trimmed  int64            // changes up to here cannot be told
+	skew     uint64           // what the stored digest is off by
+	fail     error            // of every read
+	reads    int
+	fulls    int
+	between  func(*source) // runs once, between a position and the changes asked for because of it
+}
+
+func newSource() *source {
+	return &source{entries: map[string]*holdfast.Webhook{}, poison: map[string]int64{}, changed: map[string]int64{}}
+}
+
+var errDown = holdfast.Errorf(holdfast.CodeUnavailable, "down")
+
+func (s *source) put(w *holdfast.Webhook) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.revision++
+	c := *w
+	c.Revision = s.revision
+	delete(s.poison, w.ID)
+	s.entries[w.ID], s.changed[w.ID] = &c, s.revision
+}
+
+func (s *source) remove(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.revision++
+	delete(s.entries, id)
+	delete(s.poison, id)
+	s.changed[id] = s.revision
+}
+
+func (s *source) poisonEntry(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.revision++
+	delete(s.entries, id)
+	s.poison[id], s.changed[id] = s.revision, s.revision
+}
+
+func (s *source) set(change func(*source)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s)
+}
+
+func (s *source) wipeLocked() {
+	s.revision, s.trimmed, s.skew = 0, 0, 0
+	clear(s.entries)
+	clear(s.poison)
+	clear(s.changed)
+}
+
+func (s *source) positionLocked() Position {
+	if s.revision == 0 {
+		return Position{}
+	}
+	p, digest := Position{Revision: s.revision}, s.skew
+	for _, w := range s.entries {
+		p.Count++
+		digest ^= digestOf(w.ID, w.Revision)
+	}
+	for id, revision := range s.poison {
+		p.Count++
+		digest ^= digestOf(id, revision)
+	}
+	p.Digest = FormatDigest(digest)
+	return p
+}
+
+func (s *source) Position(context.Context) (Position, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reads++
+	if s.fail != nil {
+		return Position{}, s.fail
+	}
+	return s.positionLocked(), nil
+}
+
+func (s *source) Changes(_ context.Context, since int64) (Feed, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.between != nil {
+		s.between(s)
+		s.between = nil
+	}
+	if s.fail != nil {
+		return Feed{}, s.fail
+	}
+	f := Feed{Position: s.positionLocked(), Full: since == 0 || since < s.trimmed || since > s.revision, Poisoned: map[string]error{}}
+	if f.Full {
+		s.fulls++
+	}
+	for id, w := range s.entries {
+		if f.Full || s.changed[id] > since {
+			f.Webhooks = append(f.Webhooks, w)
+		}
+	}
+	for id := range s.poison {
+		if f.Full || s.changed[id] > since {
+			f.Poisoned[id] = errors.New("cannot be decoded")
+		}
+	}
+	for id, revision := range s.changed {
+		if s.entries[id] == nil && s.poison[id] == 0 && revision > since && !f.Full {
+			f.Removed = append(f.Removed, id)
+		}
+	}
+	return f, nil
+}
+
+func newRegistry(s Source) *Registry { return New(s, digestOf, time.Second, zap.NewNop()) }
+
+func webhook(id string, types ...string) *holdfast.Webhook {
+	return &holdfast.Webhook{ID: id, URL: "https://a.example", Active: true, Events: types}
+}
+
+func matches(t require.TestingT, r *Registry, eventType, data string) []string {
+	snapshot, err := r.Snapshot()
+	require.NoError(t, err)
+	var ids []string
+	for _, w := range snapshot.Match(&holdfast.Event{Type: eventType, Data: []byte(data)}) {
+		ids = append(ids, w.ID)
+	}
+	return ids
+}
+
+// same requires that the registry shows what the source holds, in every view.
+func same(t require.TestingT, r *Registry, s *source) {
+	snapshot, err := r.Snapshot()
+	require.NoError(t, err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	require.Equal(t, s.positionLocked(), snapshot.Position())
+	require.Equal(t, len(s.entries), snapshot.Len())
+	require.Len(t, snapshot.All(), len(s.entries))
+	for id, w := range s.entries {
+		require.Equal(t, w, snapshot.Webhook(id))
+	}
+	require.ElementsMatch(t, slices.Collect(maps.Keys(s.poison)), slices.Collect(maps.Keys(snapshot.Poisoned())))
+	for _, eventType := range holdfast.EventTypes {
+		var want []string
+		for id, w := range s.entries {
+			if w.State() == holdfast.WebhookActive && w.Subscribed(eventType) {
+				want = append(want, id)
+			}
+		}
+		slices.Sort(want)
+		require.Equal(t, want, matches(t, r, eventType, `{}`), eventType)
+	}
+}
+
+// Whatever happened, in whatever order: after a successful look the snapshot is what the source holds, and a failed look
+// leaves it as it was.
+func TestG2_SnapshotFollowsTheSource(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	rapid.Check(t, func(t *rapid.T) {
+		s := newSource()
+		r := newRegistry(s)
+		loaded := false
+		id := func() string { return fmt.Sprintf("wh_%d", rapid.IntRange(0, 9).Draw(t, "id")) }
+		t.Repeat(map[string]func(*rapid.T){
+			"write": func(*rapid.T) {
+				// What is written follows from id and revision: no other difference could be told by the digest.
+				w := webhook(id())
+				s.mu.Lock()
+				bits := digestOf(w.ID, s.revision+1)
+				s.mu.Unlock()
+				if bits%6 == 0 {
+					s.poisonEntry(w.ID)
+					return
+				}
+				w.Active, w.Disconnected = bits%7 > 0, bits%5 == 0
+				for i, eventType := range holdfast.EventTypes {
+					if bits>>(8+i)&1 == 1 {
+						w.Events = append(w.Events, eventType)
+					}
+				}
+				s.put(w)
+			},
+			"remove": func(*rapid.T) { s.remove(id()) },
+			"trim":   func(*rapid.T) { s.set(func(s *source) { s.trimmed = s.revision }) },
+			"skew":   func(*rapid.T) { s.set(func(s *source) { s.skew ^= 0xdead }) },
+			"wipe":   func(*rapid.T) { s.set(func(s *source) { s.wipeLocked() }) },
+			"look while it fails": func(t *rapid.T) {
+				before, _ := r.Snapshot()
+				s.set(func(s *source) { s.fail = errDown })
+				err := r.Current(ctx)
+				s.set(func(s *source) { s.fail = nil })
+				require.Equal(t, holdfast.CodeUnavailable, holdfast.ErrorCode(err))
+				after, _ := r.Snapshot()
+				require.Same(t, before, after)
+				require.NotEmpty(t, r.Degraded())
+			},
+			"look": func(t *rapid.T) {
+				before, _ := r.Snapshot()
+				err := r.Current(ctx)
+				s.mu.Lock()
+				revision := s.revision
+				s.mu.Unlock()
+				if loaded && revision < before.Position().Revision {
+					require.Equal(t, holdfast.CodeUnavailable, holdfast.ErrorCode(err))
+					after, _ := r.Snapshot()
+					require.Same(t, before, after)
+					require.NotEmpty(t, r.Degraded())
+					return
+				}
+				require.NoError(t, err)
+				require.Empty(t, r.Degraded())
+				loaded = true
+				same(t, r, s)
+			},
+		})
+	})
+}
+
+func TestD02_FailedReadKeepsTheSnapshot(t *testing.T) {
+	t.Parallel()
+	s := newSource()
+	r := newRegistry(s)
+	_, err := r.Snapshot()
+	require.Equal(t, holdfast.CodeUnavailable, holdfast.ErrorCode(err), "nothing loaded is not an empty registry")
+	_, err = r.Webhook("wh_1")
+	require.Equal(t, holdfast.CodeUnavailable, holdfast.ErrorCode(err))
+	s.put(webhook("wh_1", "job_failed"))
+	require.NoError(t, r.Current(t.Context()))
+	s.put(webhook("wh_2", "job_failed"))
+	s.set(func(s *source) { s.fail = errDown })
+	require.Error(t, r.Current(t.Context()))
+	require.Equal(t, []string{"wh_1"}, matches(t, r, "job_failed", `{}`))
+	require.Equal(t, "storage is unavailable", r.Degraded())
+	s.set(func(s *source) { s.fail = nil })
+	require.NoError(t, r.Current(t.Context()))
+	require.Equal(t, []string{"wh_1", "wh_2"}, matches(t, r, "job_failed", `{}`))
+	require.Empty(t, r.Degraded())
+}
+
+func TestD31_PoisonedEntryHarmsNoOther(t *testing.T) {
+	t.Parallel()
+	s := newSource()
+	r := newRegistry(s)
+	s.put(webhook("wh_1", "job_failed"))
+	s.put(webhook("wh_2", "job_failed"))
+	require.NoError(t, r.Current(t.Context()))
+	s.poisonEntry("wh_1")
+	require.NoError(t, r.Current(t.Context()))
+	require.Equal(t, []string{"wh_2"}, matches(t, r, "job_failed", `{}`))
+	snapshot, err := r.Snapshot()
+	require.NoError(t, err)
+	require.Contains(t, snapshot.Poisoned(), "wh_1")
+	s.put(webhook("wh_3", "job_failed"))
+	require.NoError(t, r.Current(t.Context()))
+	require.Equal(t, []string{"wh_2", "wh_3"}, matches(t, r, "job_failed", `{}`))
+	s.put(webhook("wh_1", "job_failed"))
+	require.NoError(t, r.Current(t.Context()))
+	same(t, r, s)
+}
+
+// One poisoned entry must not switch verification off for all the others: what changed unseen must still be found.
+func TestD31_SnapshotWithPoisonIsStillVerified(t *testing.T) {
+	t.Parallel()
+	s := newSource()
+	r := newRegistry(s)
+	s.poisonEntry("wh_bad")
+	s.put(webhook("wh_1", "job_failed"))
+	require.NoError(t, r.Current(t.Context()))
+	s.set(func(s *source) { // a restore: another history with the poison still in it
+		s.revision += 5
+		delete(s.entries, "wh_1")
+		s.changed = map[string]int64{}
+	})
+	s.put(webhook("wh_2", "job_failed"))
+	require.NoError(t, r.Current(t.Context()))
+	same(t, r, s)
+	fulls := s.fulls
+	s.put(webhook("wh_3", "job_failed"))
+	require.NoError(t, r.Current(t.Context()))
+	same(t, r, s)
+	require.Equal(t, fulls, s.fulls, "poison does not make every change a full load")
+}
+
+func TestG5_WipedSourceKeepsTheLastGoodSnapshot(t *testing.T) {
+	t.Parallel()
+	s := newSource()
+	r := newRegistry(s)
+	for i := range 5 {
+		s.put(webhook(fmt.Sprintf("wh_%d", i), "job_failed"))
+	}
+	require.NoError(t, r.Current(t.Context()))
+	for _, rewritten := range []int{0, 1, 2} { // nothing, then less than there was
+		s.set(func(s *source) { s.wipeLocked() })
+		for i := range rewritten {
+			s.put(webhook(fmt.Sprintf("wh_%d", i), "job_failed"))
+		}
+		require.Equal(t, holdfast.CodeUnavailable, holdfast.ErrorCode(r.Current(t.Context())))
+		require.Len(t, matches(t, r, "job_failed", `{}`), 5)
+		require.Contains(t, r.Degraded(), "wiped")
+		_, _, count, err := r.Refresh(t.Context(), 1)
+		require.Error(t, err, "a node that shows an older history confirms nothing")
+		require.Equal(t, 5, count)
+	}
+	for i := range 7 {
+		s.put(webhook(fmt.Sprintf("wh_%d", i), "job_failed"))
+	}
+	require.NoError(t, r.Current(t.Context()))
+	same(t, r, s)
+}
+
+// The wipe can come between the look at the position and the read of the changes.
+func TestG5_SourceWipedDuringARefreshKeepsTheLastGoodSnapshot(t *testing.T) {
+	t.Parallel()
+	s := newSource()
+	r := newRegistry(s)
+	s.put(webhook("wh_1", "job_failed"))
+	s.put(webhook("wh_2", "job_failed"))
+	require.NoError(t, r.Current(t.Context()))
+	s.put(webhook("wh_3", "job_failed"))
+	s.set(func(s *source) { s.between = func(s *source) { s.wipeLocked() } })
+	require.Error(t, r.Current(t.Context()))
+	require.Equal(t, []string{"wh_1", "wh_2"}, matches(t, r, "job_failed", `{}`))
+	require.NotEmpty(t, r.Degraded())
+}
+
+// A digest that someone spoiled costs one full load, not one for every look.
+func TestRegistry_SpoiledDigestIsLivedWith(t *testing.T) {
+	t.Parallel()
+	s := newSource()
+	r := newRegistry(s)
+	s.put(webhook("wh_1", "job_failed"))
+	s.set(func(s *source) { s.skew = 1 })
+	require.NoError(t, r.Current(t.Context()))
+	s.put(webhook("wh_2", "job_failed"))
+	require.NoError(t, r.Current(t.Context()))
+	require.NoError(t, r.Current(t.Context()))
+	same(t, r, s)
+	require.Equal(t, 1, s.fulls)
+}
+
+func TestD01_WebhookRegisteredDuringAFullRefreshIsVisibleRightAfter(t *testing.T) {
+	t.Parallel()
+	s := newSource()
+	r := newRegistry(s)
+	const n = 5000
+	for i := range n {
+		s.put(webhook(fmt.Sprintf("wh_%05d", i), "job_failed"))
+	}
+	require.NoError(t, r.Current(t.Context()))
+	s.put(webhook("wh_other", "job_failed"))
+	s.set(func(s *source) {
+		s.trimmed = s.revision // forces a full load
+		s.between = func(s *source) {
+			s.revision++
+			w := webhook("wh_new", "complete_job")
+			w.Revision = s.revision
+			s.entries[w.ID], s.changed[w.ID] = w, s.revision
+		}
+	})
+	require.NoError(t, r.Current(t.Context()))
+	require.Equal(t, []string{"wh_new"}, matches(t, r, "complete_job", `{}`))
+	s.put(webhook("wh_newer", "complete_job"))
+	require.NoError(t, r.Current(t.Context()))
+	require.Equal(t, []string{"wh_new", "wh_newer"}, matches(t, r, "complete_job", `{}`))
+	same(t, r, s)
+}
+
+// Readers never wait and never see half a state, however often it changes.
+func TestG2_MatchWhileRefreshing(t *testing.T) {
+	t.Parallel()
+	s := newSource()
+	r := newRegistry(s)
+	s.put(webhook("wh_a", "job_failed"))
+	require.NoError(t, r.Current(t.Context()))
+	ctx, stop := context.WithCancel(t.Context())
+	var wait sync.WaitGroup
+	for range 4 {
+		wait.Go(func() {
+			for ctx.Err() == nil {
+				if got := matchIDs(r); len(got) != 1 {
+					stop()
+				}
+			}
+		})
+		wait.Go(func() {
+			for ctx.Err() == nil {
+				_ = r.Current(ctx)
+			}
+		})
+	}
+	for i := range 300 {
+		if i%50 == 0 {
+			s.set(func(s *source) { s.trimmed = s.revision })
+		}
+		s.put(webhook("wh_a", "job_failed"))
+		require.NoError(t, r.Current(t.Context()))
+		snapshot, err := r.Snapshot()
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, snapshot.Position().Revision, int64(i+2), "what is confirmed is visible")
+	}
+	require.NoError(t, ctx.Err(), "one webhook was there at any time")
+	stop()
+	wait.Wait()
+}
+
+func matchIDs(r *Registry) []*holdfast.Webhook {
+	snapshot, err := r.Snapshot()
+	if err != nil {
+		return nil
+	}
+	return snapshot.Match(&holdfast.Event{Type: "job_failed"})
+}
+
+func TestRegistry_CurrentSnapshotCostsOneLook(t *testing.T) {
+	t.Parallel()
+	s := newSource()
+	r := newRegistry(s)
+	s.put(webhook("wh_1", "job_failed"))
+	require.NoError(t, r.Current(t.Context()))
+	before, fulls := s.reads, s.fulls
+	for range 10 {
+		require.NoError(t, r.Current(t.Context()))
+	}
+	require.Equal(t, before+10, s.reads)
+	require.Equal(t, fulls, s.fulls)
+	snapshot, err := r.Snapshot()
+	require.NoError(t, err)
+	require.NoError(t, r.CurrentAt(t.Context(), snapshot.Position()))
+	require.Equal(t, before+10, s.reads)
+}
+
+func TestRefresh_ConfirmsARevision(t *testing.T) {
+	t.Parallel()
+	s := newSource()
+	r := New(s, digestOf, time.Second, testkit.Logger(t))
+	s.put(webhook("wh_1", "job_failed"))
+	revision, digest, count, err := r.Refresh(t.Context(), 1)
+	require.NoError(t, err)
+	require.Equal(t, []any{int64(1), FormatDigest(digestOf("wh_1", 1)), 1}, []any{revision, digest, count})
+	revision, _, _, err = r.Refresh(t.Context(), 2)
+	require.Equal(t, holdfast.CodeUnavailable, holdfast.ErrorCode(err), "a replica may be behind")
+	require.Equal(t, int64(1), revision)
+}
+
+func TestMatch_Filters(t *testing.T) {
+	t.Parallel()
+	s := newSource()
+	r := newRegistry(s)
+	filtered := func(id string, f holdfast.Filters) {
+		w := webhook(id, "job_failed", "workflow_completed")
+		w.Filters = f
+		s.put(w)
+	}
+	filtered("wh_all", holdfast.Filters{})
+	filtered("wh_image", holdfast.Filters{JobTypes: []string{"image", "video"}})
+	filtered("wh_urgent", holdfast.Filters{JobTypes: []string{"image"}, Priorities: []float64{1}})
+	filtered("wh_nothing", holdfast.Filters{JobTypes: []string{}})
+	filtered("wh_worker", holdfast.Filters{WorkerIDs: []string{"w1"}})
+	paused := webhook("wh_paused", "job_failed")
+	paused.Active = false
+	s.put(paused)
+	gone := webhook("wh_gone", "job_failed")
+	gone.Disconnected = true
+	s.put(gone)
+	require.NoError(t, r.Current(t.Context()))
+	for data, want := range map[string][]string{
+		`{"job_type":"image","priority":1}`:                  {"wh_all", "wh_image", "wh_urgent", "wh_worker"},
+		`{"job_type":"image","priority":2}`:                  {"wh_all", "wh_image", "wh_worker"},
+		`{"job_type":"text"}`:                                {"wh_all", "wh_worker"},
+		`{"Job_Type":"text","job_type":"video"}`:             {"wh_all", "wh_image", "wh_worker"},
+		`{"job_type":"image","worker_id":"w2"}`:              {"wh_all", "wh_image", "wh_urgent"},
+		`{}`:                                                 {"wh_all", "wh_image", "wh_nothing", "wh_urgent", "wh_worker"},
+		`{"job_type":null,"priority":"1","worker_id":["w"]}`: {"wh_all", "wh_image", "wh_nothing", "wh_urgent", "wh_worker"},
+	} {
+		require.Equal(t, want, matches(t, r, "job_failed", data), data)
+	}
+	require.Contains(t, matches(t, r, "workflow_completed", `{"worker_id":"w2"}`), "wh_worker", "worker filters do not apply to it (CONTRACT 3.3)")
+	require.Empty(t, matches(t, r, "job_submitted", `{}`))
+}
+
+// G6: stored data of the original may name an event type twice; that is still one delivery.
+func TestG6_WebhookThatNamesATypeTwiceMatchesOnce(t *testing.T) {
+	t.Parallel()
+	s := newSource()
+	r := newRegistry(s)
+	s.put(webhook("wh_1", "job_failed", "job_failed", "job_submitted"))
+	s.put(webhook("wh_0", "job_failed"))
+	require.NoError(t, r.Current(t.Context()))
+	require.Equal(t, []string{"wh_0", "wh_1"}, matches(t, r, "job_failed", `{}`))
+}

@@ -1,0 +1,78 @@
+package worker
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	sdkworker "go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/emprops/holdfast/activities"
+	"github.com/emprops/holdfast/workflows"
+)
+
+var update = flag.Bool("update", false, "rewrite testdata/registered.golden")
+
+// names collects what is registered.
+type names struct {
+	sdkworker.Registry
+	list []string
+}
+
+func (n *names) RegisterWorkflowWithOptions(_ any, o workflow.RegisterOptions) {
+	n.list = append(n.list, "workflow "+o.Name)
+}
+
+func (n *names) RegisterActivityWithOptions(_ any, o activity.RegisterOptions) {
+	n.list = append(n.list, "activity "+o.Name)
+}
+
+// The names on the wire are a protocol: histories contain them, other nodes send them, operators type them. A change of
+// this file needs a reason and a path for what is running.
+func TestWireNames(t *testing.T) {
+	t.Parallel()
+	everything := Activities{
+		Registrations: &activities.Registrations{}, Nodes: &activities.Nodes{}, NodeCache: &activities.NodeCache{},
+		Deliveries: &activities.Deliveries{},
+	}
+	var b strings.Builder
+	queue := func(name string, register func(*names)) {
+		var n names
+		register(&n)
+		slices.Sort(n.list)
+		fmt.Fprintf(&b, "queue %s\n  %s\n", name, strings.Join(n.list, "\n  "))
+	}
+	queue(workflows.QueueMain, func(n *names) {
+		RegisterWorkflows(n)
+		registerMain(n, everything)
+	})
+	queue(workflows.QueueSlow, func(n *names) { registerSlow(n, everything) })
+	queue(workflows.QueueNode("NODE"), func(n *names) { registerNode(n, everything) })
+	fmt.Fprintf(&b, "id Registration %s\nid Delivery %s\nid DeliveryGroup %s\n", workflows.RegistrationID("WEBHOOK"),
+		workflows.DeliveryWorkflowID("WEBHOOK", "EVENT"), workflows.GroupID("NODE", "ULID"))
+	fmt.Fprintf(&b, "signals %s %s %s %s\n", workflows.SignalRetryNow, workflows.SignalHold, workflows.SignalResume, workflows.SignalCancel)
+	fmt.Fprintf(&b, "updates %s %s\n", workflows.UpdateRegister, workflows.UpdateDelete)
+	fmt.Fprintf(&b, "queries %s\n", workflows.QueryStatus)
+	for _, a := range []interface{ GetName() string }{
+		workflows.AttrWebhookID, workflows.AttrEventType, workflows.AttrEventID, workflows.AttrDeliveryState,
+		workflows.AttrHTTPStatus, workflows.AttrAttempts,
+	} {
+		fmt.Fprintf(&b, "attribute %s %T\n", a.GetName(), a)
+	}
+	fmt.Fprintf(&b, "errors %s %s %s %s\n", workflows.ErrorExists, workflows.ErrorNotFound, workflows.ErrorAborted, activities.ErrorNoFlight)
+
+	const file = "testdata/registered.golden"
+	if *update {
+		require.NoError(t, os.MkdirAll("testdata", 0o755))
+		require.NoError(t, os.WriteFile(file, []byte(b.String()), 0o644))
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, string(want), b.String())
+}

@@ -1,0 +1,181 @@
+package workflows_test
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	sdklog "go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/emprops/holdfast"
+	"github.com/emprops/holdfast/activities"
+	"github.com/emprops/holdfast/workflows"
+)
+
+// fakes are the activities as the workflows see them. A nil function succeeds with nothing to tell.
+type fakes struct {
+	env *testsuite.TestWorkflowEnvironment
+
+	first       func(in activities.FirstAttempts) (activities.FirstResult, error)
+	attempt     func(in activities.AttemptRequest) (activities.Outcome, error)
+	join        func(in activities.AttemptRequest) (activities.Outcome, error)
+	recordAll   func(in activities.Records) error
+	recordState func(in activities.StateChange) error
+	liveNodes   func() (activities.NodeList, error)
+	refresh     func(queue string, in activities.RefreshRequest) (activities.RefreshReport, error)
+	check       func(in activities.SealedWebhook) error
+	exists      func(in activities.WebhookID) error
+	write       func(in activities.SealedWebhook) (activities.Written, error)
+	remove      func(in activities.WebhookID) (activities.Written, error)
+	verify      func(in activities.SealedWebhook) error
+	verifyGone  func(in activities.WebhookID) error
+	confirm     func(in activities.SealedWebhook) (activities.Confirmation, error)
+	unconfirm   func(in activities.WebhookID) (activities.Confirmation, error)
+	onCall      func(call)
+	serial      sync.Mutex // activities run side by side; the functions above one at a time
+	mu          sync.Mutex
+	calls       []call
+	timers      []time.Duration
+}
+
+// call is one activity run: its name, the queue it ran on and the workflow's time.
+type call struct {
+	name  string
+	queue string
+	at    time.Time
+	in    any
+}
+
+// newEnv returns an environment with time skipping in which the workflows are registered and every activity is a fake.
+func newEnv(t *testing.T) (*testsuite.TestWorkflowEnvironment, *fakes) {
+	t.Helper()
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	env := suite.NewTestWorkflowEnvironment()
+	env.RegisterWorkflowWithOptions(workflows.Delivery, workflow.RegisterOptions{Name: workflows.TypeDelivery})
+	env.RegisterWorkflowWithOptions(workflows.DeliveryGroup, workflow.RegisterOptions{Name: workflows.TypeDeliveryGroup})
+	env.RegisterWorkflowWithOptions(workflows.Registration, workflow.RegisterOptions{Name: workflows.TypeRegistration})
+	env.SetTestTimeout(20 * time.Second)
+	f := &fakes{env: env}
+	env.SetOnTimerScheduledListener(func(_ string, d time.Duration) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.timers = append(f.timers, d)
+	})
+	register(f, "AttemptFirst", func(in activities.FirstAttempts) (activities.FirstResult, error) { return f.first(in) })
+	register(f, "Attempt", func(in activities.AttemptRequest) (activities.Outcome, error) { return f.attempt(in) })
+	register(f, "JoinAttempt", func(in activities.AttemptRequest) (activities.Outcome, error) { return f.join(in) })
+	registerVoid(f, "RecordOutcomes", &f.recordAll)
+	registerVoid(f, "RecordState", &f.recordState)
+	registerVoid(f, "CheckWebhook", &f.check)
+	registerVoid(f, "CheckExists", &f.exists)
+	registerVoid(f, "VerifyWebhook", &f.verify)
+	registerVoid(f, "VerifyRemoved", &f.verifyGone)
+	registerOr(f, "WriteWebhook", &f.write, activities.Written{Revision: 1})
+	registerOr(f, "RemoveWebhook", &f.remove, activities.Written{Revision: 2, Existed: true})
+	registerOr(f, "ConfirmWebhook", &f.confirm, activities.Confirmation{})
+	registerOr(f, "UnconfirmWebhook", &f.unconfirm, activities.Confirmation{})
+	env.RegisterActivityWithOptions(func(ctx context.Context) (activities.NodeList, error) {
+		f.note(ctx, "ListLiveNodes", nil)
+		f.serial.Lock()
+		defer f.serial.Unlock()
+		if f.liveNodes == nil {
+			return activities.NodeList{IDs: []string{"n1"}}, nil
+		}
+		return f.liveNodes()
+	}, activity.RegisterOptions{Name: "ListLiveNodes"})
+	env.RegisterActivityWithOptions(func(ctx context.Context, in activities.RefreshRequest) (activities.RefreshReport, error) {
+		queue := f.note(ctx, "RefreshCache", in)
+		f.serial.Lock()
+		defer f.serial.Unlock()
+		if f.refresh == nil {
+			return activities.RefreshReport{Revision: in.Revision}, nil
+		}
+		return f.refresh(queue, in)
+	}, activity.RegisterOptions{Name: "RefreshCache"})
+	return env, f
+}
+
+func register[In, Out any](f *fakes, name string, run func(In) (Out, error)) {
+	f.env.RegisterActivityWithOptions(func(ctx context.Context, in In) (Out, error) {
+		f.note(ctx, name, in)
+		f.serial.Lock()
+		defer f.serial.Unlock()
+		return run(in)
+	}, activity.RegisterOptions{Name: name})
+}
+
+func registerOr[In, Out any](f *fakes, name string, run *func(In) (Out, error), or Out) {
+	register(f, name, func(in In) (Out, error) {
+		if *run == nil {
+			return or, nil
+		}
+		return (*run)(in)
+	})
+}
+
+func registerVoid[In any](f *fakes, name string, run *func(In) error) {
+	f.env.RegisterActivityWithOptions(func(ctx context.Context, in In) error {
+		f.note(ctx, name, in)
+		f.serial.Lock()
+		defer f.serial.Unlock()
+		if *run == nil {
+			return nil
+		}
+		return (*run)(in)
+	}, activity.RegisterOptions{Name: name})
+}
+
+func (f *fakes) note(ctx context.Context, name string, in any) string {
+	c := call{name: name, queue: activity.GetInfo(ctx).TaskQueue, at: f.env.Now(), in: in}
+	f.mu.Lock()
+	f.calls = append(f.calls, c)
+	f.mu.Unlock()
+	if f.onCall != nil {
+		f.onCall(c)
+	}
+	return c.queue
+}
+
+// named returns the runs of an activity.
+func (f *fakes) named(name string) []call {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var found []call
+	for _, c := range f.calls {
+		if c.name == name {
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
+// names returns the names of all runs in order.
+func (f *fakes) names() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var names []string
+	for _, c := range f.calls {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// waits returns the durations of the workflow's timers.
+func (f *fakes) waits() []time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]time.Duration(nil), f.timers...)
+}
+
+// coded is what activities fail with: an application error whose type is the code.
+func coded(code holdfast.Code, retryable bool) error {
+	return temporal.NewApplicationErrorWithOptions("it failed: "+string(code), string(code),
+		temporal.ApplicationErrorOptions{NonRetryable: !retryable})
+}
