@@ -151,23 +151,22 @@ func (d *Deliveries) AttemptFirst(ctx context.Context, in FirstAttempts) (FirstR
 			result.Open = append(result.Open, OpenOutcome{i, Outcome{State: holdfast.DeliveryPending}})
 		default:
 			j := job{t.WebhookID, &in.Events[t.Event], 1, in.CreatedAt, info.WorkflowExecution.ID, info.WorkflowExecution.RunID, nil}
-			flights[i] = d.flights.launch(d.life, j.key(), func(life context.Context, f *flight) (Outcome, error) {
+			flights[i] = d.flights.launch(d.life, j.key(), j.webhookID, func(life context.Context, f *flight) (Outcome, error) {
 				return d.fly(waiting, life, f, &j)
 			})
 		}
 	}
-	cutoff := time.NewTimer(d.Cutoff)
-	defer cutoff.Stop()
-	expired := false
+	began := time.Now()
+	tick := time.NewTicker(d.Cutoff / 8)
+	defer tick.Stop()
 	for i, f := range flights {
 		if f == nil {
 			continue
 		}
-		if !expired {
+		for !f.finished() && !d.tooLong(f, began) {
 			select {
 			case <-f.done:
-			case <-cutoff.C:
-				expired = true
+			case <-tick.C:
 			}
 		}
 		if o := d.collect(f); o.State != holdfast.DeliveryDelivered || o.Unrecorded != nil {
@@ -177,6 +176,22 @@ func (d *Deliveries) AttemptFirst(ctx context.Context, in FirstAttempts) (FirstR
 		}
 	}
 	return result, nil
+}
+
+// queuePatience is how many cut-offs a first attempt may wait for its slots. Waiting is cheaper than a workflow of its own;
+// all together must stay well below the time a workflow task has.
+const queuePatience = 4
+
+// tooLong tells whether a set of first attempts should no longer wait for one of them: it has been under way past the
+// cut-off, or it is still queued behind a webhook that turned out to be slow, or for too long.
+func (d *Deliveries) tooLong(f *flight, began time.Time) bool {
+	if d.life.Err() != nil {
+		return true
+	}
+	if under, way := f.underWayFor(); way {
+		return under > d.Cutoff
+	}
+	return d.Lanes.Slow(f.webhook) || time.Since(began) > queuePatience*d.Cutoff
 }
 
 // known is the outcome of a delivery that has a record already: a crash came after it, before the workflow heard of it.
@@ -215,6 +230,7 @@ func (d *Deliveries) collect(f *flight) Outcome {
 		d.flights.forget(f)
 		return Outcome{State: holdfast.DeliveryPending}
 	default:
+		d.Lanes.Observe(f.webhook, TooSlow)
 		d.flights.handOver(f)
 		return Outcome{State: holdfast.DeliveryPending, Attempts: 1, InFlight: d.Node}
 	}
@@ -255,8 +271,18 @@ func (d *Deliveries) perform(ctx context.Context, j *job) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	d.Lanes.Observe(w.ID, attempt.Success && time.Duration(attempt.DurationMS*float64(time.Millisecond)) < d.Cutoff)
+	d.Lanes.Observe(w.ID, d.speed(&attempt))
 	return d.settle(ctx, j, &attempt, decide(w.RetryConfig, &attempt)), nil
+}
+
+func (d *Deliveries) speed(a *holdfast.Attempt) Speed {
+	switch {
+	case time.Duration(a.DurationMS*float64(time.Millisecond)) >= d.Cutoff:
+		return TooSlow
+	case !a.Success:
+		return Failing
+	}
+	return Good
 }
 
 // webhook returns nil when the webhook is deleted. That Redis does not know it proves nothing: it may have been wiped.
@@ -373,7 +399,7 @@ func (d *Deliveries) Attempt(ctx context.Context, in AttemptRequest) (Outcome, e
 	j := job{in.WebhookID, event, in.Number, in.CreatedAt, info.WorkflowExecution.ID, info.WorkflowExecution.RunID, in.Unrecorded}
 	waiting, cancel := context.WithTimeout(ctx, slotPatience)
 	defer cancel()
-	f := d.flights.launch(d.life, j.key(), func(life context.Context, f *flight) (Outcome, error) {
+	f := d.flights.launch(d.life, j.key(), j.webhookID, func(life context.Context, f *flight) (Outcome, error) {
 		return d.fly(waiting, life, f, &j)
 	})
 	return d.join(ctx, f)

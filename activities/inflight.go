@@ -18,7 +18,9 @@ type inFlight struct {
 // flight is one attempt. It is queued until it has its slots; whoever no longer wants to wait can withdraw it until then.
 type flight struct {
 	key     string
+	webhook string
 	phase   atomic.Int32
+	began   atomic.Int64 // ns since the epoch; 0 while queued
 	done    chan struct{}
 	outcome Outcome
 	err     error
@@ -35,7 +37,7 @@ const keepFinished = 2 * time.Minute
 
 // launch runs the attempt in the background, or returns the one already under way under the key. run is given the flight
 // and calls begin before it sends.
-func (t *inFlight) launch(ctx context.Context, key string, run func(context.Context, *flight) (Outcome, error)) *flight {
+func (t *inFlight) launch(ctx context.Context, key, webhook string, run func(context.Context, *flight) (Outcome, error)) *flight {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if f := t.runs[key]; f != nil {
@@ -44,7 +46,7 @@ func (t *inFlight) launch(ctx context.Context, key string, run func(context.Cont
 	if t.runs == nil {
 		t.runs = map[string]*flight{}
 	}
-	f := &flight{key: key, done: make(chan struct{})}
+	f := &flight{key: key, webhook: webhook, done: make(chan struct{})}
 	t.runs[key] = f
 	t.wg.Go(func() {
 		f.outcome, f.err = run(ctx, f)
@@ -54,7 +56,19 @@ func (t *inFlight) launch(ctx context.Context, key string, run func(context.Cont
 }
 
 // begin tells that the attempt has its slots; false means it was withdrawn and must not be sent.
-func (f *flight) begin() bool { return f.phase.CompareAndSwap(phaseQueued, phaseStarted) }
+func (f *flight) begin() bool {
+	if !f.phase.CompareAndSwap(phaseQueued, phaseStarted) {
+		return false
+	}
+	f.began.Store(time.Now().UnixNano())
+	return true
+}
+
+// underWayFor is how long ago the attempt got its slots; false while it is queued.
+func (f *flight) underWayFor() (time.Duration, bool) {
+	began := f.began.Load()
+	return time.Duration(time.Now().UnixNano() - began), began != 0
+}
 
 // withdraw takes back an attempt that has not begun; false means it is under way.
 func (f *flight) withdraw() bool { return f.phase.CompareAndSwap(phaseQueued, phaseWithdrawn) }

@@ -24,13 +24,19 @@ type Lanes struct {
 const minSweep = 64
 
 type lane struct {
-	slots     chan struct{}
-	users     int
-	slowUntil time.Time
+	slots    chan struct{}
+	users    int
+	failures int       // in a row
+	slow     bool      // out of the fast lane
+	until    time.Time // when failures and slow are forgotten
 }
 
-// NewLanes bounds attempts to global in all and perWebhook each. A webhook that was slow or failed stays out of the fast
-// lane for slowFor after it was last seen so.
+// slowAfter is how many attempts in a row must fail before a webhook leaves the fast lane: the slow lane costs a workflow
+// for each delivery, so one that fails now and then stays.
+const slowAfter = 3
+
+// NewLanes bounds attempts to global in all and perWebhook each. A webhook that was slow or failing stays out of the fast
+// lane for slowFor after it was last seen so, or until it does well.
 func NewLanes(global, perWebhook int, slowFor time.Duration) *Lanes {
 	return &Lanes{
 		global: make(chan struct{}, global), perWebhook: perWebhook, slowFor: slowFor, now: time.Now,
@@ -67,18 +73,35 @@ func (l *Lanes) Slow(webhookID string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	lane := l.webhooks[webhookID]
-	return lane != nil && lane.slowUntil.After(l.now())
+	return lane != nil && lane.slow && lane.until.After(l.now())
 }
 
-// Observe notes how an attempt went: a good one brings the webhook back to the fast lane.
-func (l *Lanes) Observe(webhookID string, good bool) {
+// Speed is how an attempt went, as far as lanes care.
+type Speed int
+
+// How an attempt went.
+const (
+	Good    Speed = iota // it succeeded in time
+	Failing              // it failed
+	TooSlow              // it takes, or took, longer than the fast lane allows
+)
+
+// Observe notes how an attempt of a webhook in use went. A good one brings the webhook back to the fast lane.
+func (l *Lanes) Observe(webhookID string, s Speed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if lane := l.webhooks[webhookID]; lane != nil {
-		lane.slowUntil = time.Time{}
-		if !good {
-			lane.slowUntil = l.now().Add(l.slowFor)
-		}
+	lane := l.webhooks[webhookID]
+	if lane == nil {
+		return
+	}
+	now := l.now()
+	if s == Good || !lane.until.After(now) {
+		lane.failures, lane.slow, lane.until = 0, false, time.Time{}
+	}
+	if s != Good {
+		lane.failures++
+		lane.slow = lane.slow || s == TooSlow || lane.failures >= slowAfter
+		lane.until = now.Add(l.slowFor)
 	}
 }
 
@@ -105,7 +128,7 @@ func (l *Lanes) leave(webhookID string, e *lane) {
 	}
 }
 
-func (l *Lanes) idleLocked(e *lane) bool { return e.users == 0 && !e.slowUntil.After(l.now()) }
+func (l *Lanes) idleLocked(e *lane) bool { return e.users == 0 && !e.until.After(l.now()) }
 
 // sweepLocked forgets the lanes whose slow time has run out since they were left: of a webhook that is deleted nobody
 // would ever ask again. Done when the number of lanes has doubled, it costs next to nothing.

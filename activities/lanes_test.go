@@ -39,7 +39,7 @@ func TestG7_LanesKeepTheirLimits(t *testing.T) {
 				if all.Add(1) > int64(global) || per[w].Add(1) > int64(each) {
 					over.Store(true)
 				}
-				l.Observe(fmt.Sprint(w), i%2 == 0)
+				l.Observe(fmt.Sprint(w), Speed(i%3))
 				per[w].Add(-1)
 				all.Add(-1)
 				release()
@@ -57,19 +57,24 @@ func TestLanes_SlowEndsByItselfOrWithAGoodAnswer(t *testing.T) {
 	l := NewLanes(1, 1, time.Minute)
 	now := time.Unix(1000, 0)
 	l.now = func() time.Time { return now }
-	observe := func(good bool) {
+	observe := func(s Speed) {
 		release, err := l.Acquire(t.Context(), "wh")
 		require.NoError(t, err)
-		l.Observe("wh", good)
+		l.Observe("wh", s)
 		release()
 	}
 	require.False(t, l.Slow("wh"))
-	observe(false)
+	observe(TooSlow)
 	require.True(t, l.Slow("wh"))
 	now = now.Add(time.Minute)
 	require.False(t, l.Slow("wh"))
-	observe(false)
-	observe(true)
+	for range slowAfter - 1 {
+		observe(Failing)
+		require.False(t, l.Slow("wh"), "one that fails now and then stays")
+	}
+	observe(Failing)
+	require.True(t, l.Slow("wh"))
+	observe(Good)
 	require.False(t, l.Slow("wh"))
 	require.Empty(t, l.webhooks)
 }
@@ -84,7 +89,7 @@ func TestLanes_ForgetsWhatNobodyAsksForAgain(t *testing.T) {
 		id := fmt.Sprint(i)
 		release, err := l.Acquire(t.Context(), id)
 		require.NoError(t, err)
-		l.Observe(id, false)
+		l.Observe(id, TooSlow)
 		release()
 		require.True(t, l.Slow(id))
 		now = now.Add(time.Second)
