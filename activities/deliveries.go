@@ -239,40 +239,45 @@ func (d *Deliveries) collect(f *flight) Outcome {
 // errNoSlot ends a flight that did not get its slots in time, or that was withdrawn while it waited: nothing was sent.
 var errNoSlot = errors.New("no slot was free")
 
-// fly waits for slots as long as waiting lasts, then performs the attempt for as long as the node lives.
+// fly waits for slots as long as waiting lasts, then makes the attempt for as long as the node lives. The slots are for the
+// receiver's sake: the record is written without them.
 func (d *Deliveries) fly(waiting, life context.Context, f *flight, j *job) (Outcome, error) {
 	release, err := d.Lanes.Acquire(waiting, j.webhookID)
 	if err != nil {
 		return Outcome{}, errNoSlot
 	}
-	defer release()
 	if !f.begin() {
+		release()
 		return Outcome{}, errNoSlot
 	}
-	return d.perform(life, j)
-}
-
-// perform makes one attempt with the webhook's current configuration, decides what it means and records it. An error
-// means that we failed before a request was answered; after an answer there is always an outcome, and a record that could
-// not be written travels in it (D25).
-func (d *Deliveries) perform(ctx context.Context, j *job) (Outcome, error) {
-	w, err := d.webhook(ctx, j)
+	attempt, o, err := d.perform(life, j)
+	release()
 	if err != nil {
 		return Outcome{}, err
+	}
+	return d.settle(life, j, attempt, o), nil
+}
+
+// perform makes one attempt with the webhook's current configuration and decides what it means. An error means that we
+// failed before a request was answered; without an attempt the outcome is what the webhook's state means.
+func (d *Deliveries) perform(ctx context.Context, j *job) (*holdfast.Attempt, Outcome, error) {
+	w, err := d.webhook(ctx, j)
+	if err != nil {
+		return nil, Outcome{}, err
 	}
 	switch {
 	case w == nil:
-		return d.settle(ctx, j, nil, Outcome{State: holdfast.DeliveryCancelled, Reason: "the webhook is deleted", Attempts: j.number - 1}), nil
+		return nil, Outcome{State: holdfast.DeliveryCancelled, Reason: "the webhook is deleted", Attempts: j.number - 1}, nil
 	case w.State() != holdfast.WebhookActive:
 		reason := fmt.Sprintf("the webhook is %s", w.State())
-		return d.settle(ctx, j, nil, Outcome{State: holdfast.DeliveryHeld, Reason: reason, Attempts: j.number - 1}), nil
+		return nil, Outcome{State: holdfast.DeliveryHeld, Reason: reason, Attempts: j.number - 1}, nil
 	}
 	attempt, err := d.Sender.Send(ctx, w, j.event, j.number)
 	if err != nil {
-		return Outcome{}, err
+		return nil, Outcome{}, err
 	}
 	d.Lanes.Observe(w.ID, d.speed(&attempt))
-	return d.settle(ctx, j, &attempt, decide(w.RetryConfig, &attempt)), nil
+	return &attempt, decide(w.RetryConfig, &attempt), nil
 }
 
 func (d *Deliveries) speed(a *holdfast.Attempt) Speed {
@@ -304,7 +309,8 @@ func (d *Deliveries) webhook(ctx context.Context, j *job) (*holdfast.Webhook, er
 // recordTimeout bounds the wait for Redis at the end of an attempt; past it the workflow records.
 const recordTimeout = 3 * time.Second
 
-// settle records what an attempt or a look at the webhook came to.
+// settle records what an attempt or a look at the webhook came to. There is always an outcome; a record that could not be
+// written travels in it (D25).
 func (d *Deliveries) settle(ctx context.Context, j *job, attempt *holdfast.Attempt, o Outcome) Outcome {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()

@@ -99,7 +99,7 @@ func (r *recorder) register(n *testNode, url, event string, attempts int32) stri
 
 // workflowOf waits for a delivery's record, which names the workflow that made it.
 func (r *recorder) workflowOf(n *testNode, deliveryID string) string {
-	return testkit.AwaitValue(r.t, "a record of "+deliveryID, func() (string, bool) {
+	return await(r.t, "a record of "+deliveryID, func() (string, bool) {
 		got, err := n.deliveries.GetDelivery(r.t.Context(), &holdfastv1.GetDeliveryRequest{Id: deliveryID})
 		return got.GetDelivery().GetWorkflowId(), err == nil && len(got.GetDelivery().GetAttempts()) > 0
 	})

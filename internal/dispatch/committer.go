@@ -91,7 +91,7 @@ func (c *committer) admitLocked(deliveries, size int) error {
 }
 
 // commit makes the event's deliveries durable. An event for more webhooks than a group holds goes in several.
-func (c *committer) commit(ctx context.Context, e *holdfast.Event, webhooks []string) (started, error) {
+func (c *committer) commit(e *holdfast.Event, webhooks []string) (started, error) {
 	var parts []*pending
 	for rest := webhooks; len(rest) > 0; {
 		n := min(len(rest), c.opts.GroupMaxDeliveries)
@@ -103,17 +103,13 @@ func (c *committer) commit(ctx context.Context, e *holdfast.Event, webhooks []st
 	}
 	var first started
 	for i, p := range parts {
-		select {
-		case s := <-p.done:
-			if s.err != nil {
-				s.unknown = s.unknown || len(parts) > 1 // the other parts may be durable
-				return s, s.err
-			}
-			if i == 0 {
-				first = s
-			}
-		case <-ctx.Done():
-			return started{unknown: true}, unfinished(ctx.Err())
+		s := <-p.done
+		if s.err != nil {
+			s.unknown = s.unknown || len(parts) > 1 // the other parts may be durable
+			return s, s.err
+		}
+		if i == 0 {
+			first = s
 		}
 	}
 	return first, nil

@@ -119,17 +119,39 @@ func (d *Dispatcher) Publish(ctx context.Context, e *holdfast.Event) (Result, er
 	if err != nil {
 		return Result{}, err
 	}
-	defer leave()
 	in, err := d.claim(ctx, e, known)
-	if err != nil {
-		return Result{}, err
-	}
-	if in.mark != nil {
+	if err != nil || in.mark != nil {
+		leave()
+		if err != nil {
+			return Result{}, err
+		}
 		return Result{EventID: e.ID, Duplicate: true, WebhookIDs: in.mark.WebhookIDs}, nil
 	}
+	// The event is finished whoever still waits for it, so that its claim ends with its start: a caller that ran out of
+	// patience and publishes it again finds the outcome, not a claim that nobody settles.
+	type answer struct {
+		result Result
+		err    error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		defer leave()
+		result, err := d.accept(context.WithoutCancel(ctx), e, in, known)
+		done <- answer{result, err}
+	}()
+	select {
+	case a := <-done:
+		return a.result, a.err
+	case <-ctx.Done():
+		return Result{}, unfinished(ctx.Err())
+	}
+}
+
+// accept makes a claimed event durable and settles its claim.
+func (d *Dispatcher) accept(ctx context.Context, e *holdfast.Event, in intakeResult, known bool) (Result, error) {
 	mark := Mark{EventID: e.ID, WebhookIDs: ids(in.matched), CreatedAt: d.now().UnixMilli()}
 	if len(in.matched) > 0 {
-		started, err := d.commits.commit(ctx, e, mark.WebhookIDs)
+		started, err := d.commits.commit(e, mark.WebhookIDs)
 		if err != nil {
 			if in.claimed && !started.unknown {
 				d.release(ctx, e.ID)

@@ -1,0 +1,102 @@
+# Targets are explained by `make help`. Tools are pinned here, built into .tmp/bin once per version and used from there.
+
+GO            ?= go
+VERSION       ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+TEST_TIMEOUT  ?= 15m
+PACKAGES      ?= ./...
+
+BUF_VERSION           := v1.75.0
+PROTOC_GEN_GO         := v1.36.12
+PROTOC_GEN_CONNECT_GO := v1.21.1
+GOLANGCI_LINT_VERSION := v2.12.2
+WORKFLOWCHECK_VERSION := v0.6.0
+
+TOOLS  := $(CURDIR)/.tmp/bin
+STAMPS := .tmp/stamps
+# Git may refuse to describe a checkout that belongs to somebody else; the version is passed in anyway.
+BUILD  := $(GO) build -buildvcs=false -trimpath -ldflags "-X main.version=$(VERSION)"
+
+.DEFAULT_GOAL := help
+MAKEFLAGS     += --no-print-directory
+SHELL         := /bin/sh
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## Set up, build and start everything on this machine, and show one webhook from registration to delivery
+	@tools/install-redis || echo "Going on without: the in-process Redis is used, which keeps nothing when it stops."
+	@$(MAKE) build
+	@exec bin/holdfast dev --demo
+
+.PHONY: build
+build: ## Build bin/holdfast, with the embedded Temporal and its UI for `holdfast dev`
+	@test -x bin/holdfast || echo "The first build compiles an embedded Temporal server: about 4-5 minutes on 2 cores."
+	@( while sleep 30 >/dev/null 2>&1; do echo "  still building"; done ) & notice=$$!; trap 'kill $$notice 2>/dev/null' EXIT; \
+		CGO_ENABLED=0 $(BUILD) -o bin/holdfast ./cmd/holdfast
+
+.PHONY: build-lean
+build-lean: ## Build bin/holdfast-lean for production, without `holdfast dev`
+	CGO_ENABLED=0 $(BUILD) -tags lean -o bin/holdfast-lean ./cmd/holdfast
+
+# Vet runs with -race so that both steps use one build of the dependencies.
+.PHONY: test
+test: ## Set up and run all tests with the race detector
+	@tools/install-redis
+	$(GO) vet -race $(PACKAGES)
+	$(GO) test -race -timeout $(TEST_TIMEOUT) $(PACKAGES)
+
+.PHONY: lint
+lint: $(STAMPS)/golangci-lint-$(GOLANGCI_LINT_VERSION) $(STAMPS)/workflowcheck-$(WORKFLOWCHECK_VERSION) $(STAMPS)/buf-$(BUF_VERSION) ## Check style, import rules, determinism of workflows and the schema
+	$(TOOLS)/golangci-lint run $(PACKAGES)
+	$(TOOLS)/workflowcheck -config workflowcheck.config.yaml ./workflows/...
+	$(TOOLS)/buf lint proto
+	$(TOOLS)/buf format --diff --exit-code proto
+
+GENERATORS := $(STAMPS)/buf-$(BUF_VERSION) $(STAMPS)/protoc-gen-go-$(PROTOC_GEN_GO) $(STAMPS)/protoc-gen-connect-go-$(PROTOC_GEN_CONNECT_GO)
+
+.PHONY: generate
+generate: $(GENERATORS) ## Generate Go from proto/
+	PATH="$(TOOLS):$$PATH" $(TOOLS)/buf generate
+
+# Nothing in the working tree is touched, so it may hold changes.
+.PHONY: verify
+verify: $(GENERATORS) ## Check that generated code and go.mod are up to date
+	@rm -rf .tmp/verify
+	PATH="$(TOOLS):$$PATH" $(TOOLS)/buf generate --output .tmp/verify
+	@diff -r .tmp/verify/proto/gen proto/gen || { echo "proto/gen is not what proto/ generates: run make generate and commit the result"; exit 1; }
+	@$(GO) mod tidy -diff || { echo "go.mod or go.sum is not tidy: run go mod tidy and commit the result"; exit 1; }
+	@echo "generated code and go.mod are up to date"
+
+# A new logic of a workflow gets a new folder; the old ones stay and must still replay.
+HISTORIES ?= v1
+
+.PHONY: histories
+histories: ## Record workflow histories into workflows/testdata/histories/v1 (HISTORIES=v2 for another folder)
+	@tools/install-redis
+	$(GO) test -count=1 -run '^TestRecordHistories$$' ./internal/app -record-histories "$(CURDIR)/workflows/testdata/histories/$(HISTORIES)"
+
+.PHONY: bench
+bench: ## Measure throughput and latency of a node; ARGS="--help" shows what can be set
+	@tools/install-redis
+	$(GO) run ./bench $(ARGS)
+
+.PHONY: clean
+clean: ## Remove binaries and pinned tools
+	rm -rf bin .tmp
+
+# A stamp per tool and version: another version here builds the tool again.
+define tool
+$(STAMPS)/$(1)-$(2):
+	@echo "building $(1) $(2)"
+	@mkdir -p $(STAMPS) $(TOOLS) && rm -f $(STAMPS)/$(1)-*
+	@GOBIN="$(TOOLS)" GOFLAGS= $(GO) install $(3)@$(2)
+	@touch $$@
+endef
+
+$(eval $(call tool,buf,$(BUF_VERSION),github.com/bufbuild/buf/cmd/buf))
+$(eval $(call tool,protoc-gen-go,$(PROTOC_GEN_GO),google.golang.org/protobuf/cmd/protoc-gen-go))
+$(eval $(call tool,protoc-gen-connect-go,$(PROTOC_GEN_CONNECT_GO),connectrpc.com/connect/cmd/protoc-gen-connect-go))
+$(eval $(call tool,golangci-lint,$(GOLANGCI_LINT_VERSION),github.com/golangci/golangci-lint/v2/cmd/golangci-lint))
+$(eval $(call tool,workflowcheck,$(WORKFLOWCHECK_VERSION),go.temporal.io/sdk/contrib/tools/workflowcheck))
