@@ -1,7 +1,7 @@
 package server_test
 
 import (
-	"fmt"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -146,7 +146,7 @@ func TestTestReceiver_refusals(t *testing.T) {
 	}
 	require.Len(t, b.received["r1"], 1)
 
-	b.storeErr = holdfast.Wrap(holdfast.CodeUnavailable, fmt.Errorf(inside), "storage is unavailable")
+	b.storeErr = holdfast.Wrap(holdfast.CodeUnavailable, errors.New(inside), "storage is unavailable")
 	status, _, answer = b.do(t, "POST", "/test-receivers/r1/webhook", bodyOf("{}"), nil)
 	require.Equal(t, 503, status, "a storage failure is not an unknown receiver")
 	require.Equal(t, "Failed to record the request", answer["error"])

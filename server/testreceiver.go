@@ -105,10 +105,10 @@ func (t *testReceiver) record(ctx context.Context, id string, request ReceivedRe
 			}
 		}
 	}
-	switch holdfast.ErrorCode(err) {
-	case "":
+	switch {
+	case err == nil:
 		return plan.status(seen), nil
-	case holdfast.CodeNotFound:
+	case holdfast.ErrorCode(err) == holdfast.CodeNotFound:
 		return http.StatusNotFound, holdfast.Errorf(holdfast.CodeNotFound, "Test receiver not found")
 	}
 	t.log.Warn("test receiver could not record a request", zap.String("receiver_id", id), zap.Error(err))

@@ -68,11 +68,11 @@ func TestG5_RedisDownDeliversAndCountsLater(t *testing.T) {
 		n.awaitDelivery(t, id, delivered)
 	}
 	stats := c.stats(store, goodID, events)
-	require.EqualValues(t, []int64{events, events, events, 0}, []int64{
+	require.Equal(t, []int64{events, events, events, 0}, []int64{
 		stats.TotalDeliveries, stats.SuccessfulDeliveries, stats.Delivered, stats.FailedDeliveries,
 	})
 	stats = c.stats(store, flakyID, 2)
-	require.EqualValues(t, []int64{2, 1, 1, 1}, []int64{
+	require.Equal(t, []int64{2, 1, 1, 1}, []int64{
 		stats.TotalDeliveries, stats.SuccessfulDeliveries, stats.Delivered, stats.FailedDeliveries,
 	})
 	require.Len(t, good.Requests(), events)

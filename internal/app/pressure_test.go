@@ -50,7 +50,7 @@ func TestD24_AFullQueueRefusesAndSaysWhenToRetry(t *testing.T) {
 	way.Open()
 	arrived(t, receiver, room)
 	n.publish(t, "job_submitted", `{"i":"after"}`)
-	for _, r := range arrived(t, receiver, room + 1) {
+	for _, r := range arrived(t, receiver, room+1) {
 		require.NotContains(t, string(r.Body), "too many", "what was refused was not accepted")
 	}
 }

@@ -71,7 +71,7 @@ func TestG4_G6_AFailedAttemptIsRepeatedWithTheSameBytes(t *testing.T) {
 	}
 	requireSigned(t, all)
 	stats := c.stats(c.store(), webhook.GetWebhook().GetId(), 2)
-	require.EqualValues(t, []int64{2, 1, 1, 1, 0}, []int64{
+	require.Equal(t, []int64{2, 1, 1, 1, 0}, []int64{
 		stats.TotalDeliveries, stats.SuccessfulDeliveries, stats.FailedDeliveries, stats.Delivered, stats.ConsecutiveFailures,
 	})
 }
@@ -92,7 +92,7 @@ func TestG4_AnExhaustedDeliverySaysSo(t *testing.T) {
 	require.Nil(t, done.GetNextAttemptTime())
 	require.Len(t, receiver.Requests(), 3)
 	stats := c.stats(c.store(), webhook, 3)
-	require.EqualValues(t, []int64{3, 0, 3, 1, 1}, []int64{
+	require.Equal(t, []int64{3, 0, 3, 1, 1}, []int64{
 		stats.TotalDeliveries, stats.SuccessfulDeliveries, stats.FailedDeliveries, stats.Exhausted, stats.ConsecutiveFailures,
 	})
 }

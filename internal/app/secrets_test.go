@@ -136,9 +136,8 @@ func historiesOf(t *testing.T, c *cluster) map[string]string {
 		})
 		require.NoError(t, err)
 		for _, w := range page.GetExecutions() {
-			info, err := proto.Marshal(w) // memo and search attributes
+			text, err := proto.Marshal(w) // memo and search attributes
 			require.NoError(t, err)
-			text := []byte(info)
 			run := w.GetExecution()
 			events := c.temporal.Client.GetWorkflowHistory(t.Context(), run.GetWorkflowId(), run.GetRunId(), false,
 				enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)

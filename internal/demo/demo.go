@@ -32,7 +32,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	defer broker.Close() //nolint:errcheck // nothing is left to lose
+	defer broker.Close()
 	base := strings.TrimRight(o.BaseURL, "/")
 	client := &http.Client{Timeout: callTimeout}
 	r := &run{

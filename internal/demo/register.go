@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -137,7 +138,7 @@ func proved(answer *holdfastv1.RegisterWebhookResponse) error {
 	case answer.GetWebhook().GetState() != holdfastv1.WebhookState_WEBHOOK_STATE_ACTIVE:
 		return fmt.Errorf("the webhook has to be active, it is %s", word(answer.GetWebhook().GetState(), "WEBHOOK_STATE_"))
 	case answer.GetSecret() == "" || !answer.GetWebhook().GetHasSecret():
-		return fmt.Errorf("a signing secret has to be generated and returned")
+		return errors.New("a signing secret has to be generated and returned")
 	}
 	return nil
 }

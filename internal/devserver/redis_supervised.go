@@ -4,6 +4,7 @@ package devserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -176,7 +177,7 @@ func ping(ctx context.Context, addr string, pid int) error {
 		return err
 	}
 	if !strings.Contains(info, "\nprocess_id:"+strconv.Itoa(pid)+"\r") {
-		return fmt.Errorf("another server answers on the port")
+		return errors.New("another server answers on the port")
 	}
 	return nil
 }
@@ -239,7 +240,7 @@ func (s *supervised) signal(sig syscall.Signal) error {
 	child := s.child
 	s.mu.Unlock()
 	if child == nil {
-		return fmt.Errorf("signal Redis: it is not running")
+		return errors.New("signal Redis: it is not running")
 	}
 	return child.Signal(sig)
 }

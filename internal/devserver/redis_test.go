@@ -168,7 +168,7 @@ func TestRedisInProcess(t *testing.T) {
 	c := redisClient(t, r)
 	require.NoError(t, c.Set(t.Context(), "short", "value", 100*time.Millisecond).Err())
 	require.NoError(t, c.Set(t.Context(), "long", "value", time.Hour).Err())
-	require.Eventually(t, func() bool { return c.Get(t.Context(), "short").Err() == redis.Nil }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return errors.Is(c.Get(t.Context(), "short").Err(), redis.Nil) }, 5*time.Second, 10*time.Millisecond)
 	require.Equal(t, "value", c.Get(t.Context(), "long").Val())
 	require.Error(t, r.Pause())
 	require.NoError(t, r.Kill())

@@ -623,7 +623,7 @@ func TestG3_GroupCommit(t *testing.T) {
 			}
 			before := c.total()
 			wait.Go(func() {
-				if _, err := c.commit(base, e, hooks); err != nil {
+				if _, err := c.commit(e, hooks); err != nil {
 					t.Errorf("commit: %v", err)
 				}
 			})

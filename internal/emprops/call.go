@@ -67,7 +67,7 @@ func (c *Client) call(ctx context.Context, method, path, idempotencyKey string, 
 	if err != nil {
 		return nil, c.noAnswer(parent, a.operation, err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // nothing is left to lose once the body is read
+	defer resp.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))
 	if err != nil {
 		return nil, c.noAnswer(parent, a.operation, err)

@@ -30,7 +30,7 @@ func (s *Subscriber) listen(ctx context.Context, take func(channel, payload stri
 // single lost connection does not end it: the client reconnects and subscribes again by itself, faster than we could.
 func (s *Subscriber) subscription(ctx context.Context, take func(channel, payload string)) (confirmed bool) {
 	ps := s.client.Subscribe(ctx)
-	defer ps.Close()                                          //nolint:errcheck // it may be closed already
+	defer ps.Close()
 	defer context.AfterFunc(ctx, func() { _ = ps.Close() })() // a receive does not notice ctx by itself
 	if ps.Subscribe(ctx, Channels...) != nil || ps.PSubscribe(ctx, MachineStatusPattern) != nil {
 		return false

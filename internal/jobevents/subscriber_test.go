@@ -33,9 +33,9 @@ type broker struct {
 
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a port to know, not a server
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer l.Close() //nolint:errcheck // given back at once
+	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port
 }
 
@@ -50,7 +50,7 @@ func startBroker(t *testing.T) *broker {
 
 func (b *broker) run(t *testing.T) {
 	t.Helper()
-	b.cmd = exec.Command("redis-server", "--port", strconv.Itoa(b.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no") //nolint:noctx // ended by kill
+	b.cmd = exec.Command("redis-server", "--port", strconv.Itoa(b.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
 	b.cmd.Dir = os.TempDir()
 	require.NoError(t, b.cmd.Start())
 	require.Eventually(t, func() bool { return b.client.Ping(t.Context()).Err() == nil }, patience, 5*time.Millisecond)

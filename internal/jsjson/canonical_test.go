@@ -4,7 +4,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -122,7 +121,7 @@ func TestSyntaxErrors(t *testing.T) {
 	} {
 		got, err := Canonical([]byte("kept"), []byte(in))
 		var syntax *SyntaxError
-		require.True(t, errors.As(err, &syntax), "%q: %v", in, err)
+		require.ErrorAs(t, err, &syntax, "%q: %v", in, err)
 		require.Equal(t, want, *syntax, "%q", in)
 		require.Equal(t, "kept", string(got))
 	}

@@ -114,7 +114,7 @@ func AppendString(dst []byte, s string) []byte {
 		s = string(wellFormed([]byte(s)))
 	}
 	from := 0
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		if c := s[i]; c < ' ' || c == '"' || c == '\\' {
 			dst = append(dst, s[from:i]...)
 			dst = appendASCII(dst, c)

@@ -74,7 +74,7 @@ type entry struct {
 	present  bool
 }
 
-// put collects the entries from a script's reply: id, revision, JSON, id, …
+// put collects the entries from a script's reply: id, revision, JSON, id, ….
 func put(entries map[string]entry, flat []any) {
 	for i := 0; i+2 < len(flat); i += 3 {
 		e := entry{revision: parseInt(text(flat[i+1]))}

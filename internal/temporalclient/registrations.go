@@ -42,12 +42,12 @@ type Registered struct {
 // says PENDING and the registration goes on by itself. CodeExists: the id belongs to a webhook with another configuration.
 // CodeUnavailable: Temporal did not take it on.
 func (r *Registrations) Register(ctx context.Context, w holdfast.Webhook, wait time.Duration) (Registered, error) {
-	print := fingerprint(w)
+	same := fingerprint(w)
 	sealed, err := r.seal(w)
 	if err != nil {
 		return Registered{}, err
 	}
-	request := workflows.RegisterRequest{Webhook: sealed, Fingerprint: print}
+	request := workflows.RegisterRequest{Webhook: sealed, Fingerprint: same}
 	return r.update(ctx, w.ID, wait, workflows.UpdateRegister, request)
 }
 

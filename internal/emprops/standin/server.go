@@ -11,6 +11,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net"
 	"net/http"
 	"sync"
@@ -149,9 +150,7 @@ type reply struct {
 func failed(status int, problem string) reply { return reply{status: status, problem: problem} }
 
 func (r reply) write(w http.ResponseWriter) {
-	for name, values := range r.header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), r.header)
 	if r.status == http.StatusNoContent {
 		w.WriteHeader(r.status)
 		return

@@ -59,7 +59,7 @@ func (b *bundle) do(ctx context.Context, method, path, body string, header ...st
 	if err != nil {
 		return 0, "", err
 	}
-	defer resp.Body.Close() //nolint:errcheck // a test's read side
+	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
 	return resp.StatusCode, strings.TrimSpace(string(raw)), err
 }
