@@ -73,14 +73,17 @@ verify: $(GENERATORS) ## Check that generated code and go.mod are up to date
 HISTORIES ?= v1
 
 .PHONY: histories
-histories: ## Record workflow histories into workflows/testdata/histories/v1 (HISTORIES=v2 for another folder)
-	@tools/install-redis
-	$(GO) test -count=1 -run '^TestRecordHistories$$' ./internal/app -record-histories "$(CURDIR)/workflows/testdata/histories/$(HISTORIES)"
+histories: ## Record the workflow histories of workflows/testdata anew, from the embedded Temporal
+	$(GO) test -count=1 -run '^TestRecordHistories$$' ./internal/app -record-histories $(CURDIR)/workflows/testdata/histories/v1
 
 .PHONY: bench
-bench: ## Measure throughput and latency of a node; ARGS="--help" shows what can be set
+bench: ## Measure deliveries per second, latencies and CPU beside a bare workflow; BENCH_FLAGS="--help" lists the choices
 	@tools/install-redis
-	$(GO) run ./bench $(ARGS)
+	@$(GO) run ./bench $(BENCH_FLAGS)
+
+.PHONY: bench-go
+bench-go: ## Run the Go micro benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem $(PACKAGES)
 
 .PHONY: clean
 clean: ## Remove binaries and pinned tools

@@ -14,6 +14,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/pflag"
+
+	"github.com/emprops/holdfast/internal/app"
 )
 
 // Exit codes.
@@ -33,6 +35,7 @@ func main() {
 // run is the whole program, in a child process as well: what to be there is in the environment.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if role := os.Getenv(roleVariable); role != "" {
+		app.TuneGC() // node and floor alike
 		return serveChild(role)
 	}
 	opts, err := parseOptions(args)

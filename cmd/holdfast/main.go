@@ -6,21 +6,16 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
-)
 
-// gcPercent trades memory for CPU: a node's live heap is small and its garbage plenty, so the usual 100 collects all the
-// time. GOGC overrides it.
-const gcPercent = 400
+	"github.com/emprops/holdfast/internal/app"
+)
 
 // version is set at build time.
 var version = "dev"
 
 func main() {
-	if _, set := os.LookupEnv("GOGC"); !set {
-		debug.SetGCPercent(gcPercent)
-	}
+	app.TuneGC()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], program{os.Stdout, os.Stderr, os.Environ()})
 	stop()

@@ -37,7 +37,8 @@ func (r *registrations) Register(ctx context.Context, in server.RegisterRequest)
 		return server.RegisterResult{}, err
 	}
 	result := server.RegisterResult{Webhook: got.Webhook, Registration: got.Registration}
-	if generated { // the first registration's secret, when this one repeats it
+	// The first registration's secret, when this one repeats it; which one it is must be known.
+	if generated && (!got.Unread || in.IdempotencyKey == "") {
 		result.Secret = got.Webhook.Secret
 	}
 	return result, nil
@@ -114,13 +115,26 @@ func (e events) Publish(ctx context.Context, event *holdfast.Event) (server.Publ
 	return result, nil
 }
 
-// deliveries reads records, and for what has none yet the mark that its event left.
-type deliveries struct{ store *redisstore.Store }
+// deliveries reads records, and for what has none the delivery's own workflow or the mark that its event left.
+type deliveries struct {
+	store    *redisstore.Store
+	temporal *temporalclient.Deliveries
+}
 
 func (d deliveries) Delivery(ctx context.Context, webhookID, eventID string) (*holdfast.Delivery, error) {
 	record, err := d.store.Delivery(ctx, webhookID, eventID)
 	if err == nil || holdfast.ErrorCode(err) != holdfast.CodeNotFound {
 		return record, err
+	}
+	known, temporalErr := d.temporal.Delivery(ctx, webhookID, eventID)
+	if temporalErr == nil {
+		if record, err := d.store.Delivery(ctx, webhookID, eventID); err == nil {
+			return record, nil // it was written meanwhile and tells more
+		}
+		return known, nil
+	}
+	if holdfast.ErrorCode(temporalErr) != holdfast.CodeNotFound {
+		err = temporalErr
 	}
 	mark, markErr := d.store.EventMark(ctx, eventID)
 	if markErr != nil {

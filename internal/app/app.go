@@ -75,6 +75,7 @@ func New(cfg config.Config, roles Roles, logger *zap.Logger) (*App, error) {
 	if keys == nil {
 		logger.Warn("no secret key is set: webhook secrets are stored and carried in clear; set --secret-keys")
 	}
+	redisstore.LogTo(logger)
 	if a.redis, err = redisstore.Connect(cfg.Redis.URL); err != nil {
 		return nil, err
 	}
@@ -137,8 +138,9 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 	}
 	a.http = server.NewHTTPServer(server.New(server.Deps{
 		Registrations: &registrations{registrationClient, policy, cfg.Delivery.Retry.Policy(), time.Now},
-		Webhooks:      &webhooks{a.registry, a.store}, Events: events{a.dispatcher}, Deliveries: deliveries{a.store},
-		Receivers: testReceivers{a.store}, Checker: a.health, Logger: a.logger,
+		Webhooks:      &webhooks{a.registry, a.store}, Events: events{a.dispatcher},
+		Deliveries: deliveries{a.store, &temporalclient.Deliveries{Client: a.temporal}},
+		Receivers:  testReceivers{a.store}, Checker: a.health, Logger: a.logger,
 	}, server.Options{
 		AllowedOrigins: cfg.Security.CORSOrigins, PublicURL: cfg.BaseURL, TemporalUIBase: cfg.Temporal.UIURL,
 		TemporalNamespace: cfg.Temporal.Namespace,

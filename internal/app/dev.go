@@ -3,6 +3,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,6 +58,9 @@ func StartDev(ctx context.Context, cfg config.Config, logger *zap.Logger, say De
 	return d, d.WaitReady(ready)
 }
 
+// anyPort asks the Temporal UI for a free port, since 0 is none to it.
+const anyPort = -1
+
 func (d *Dev) startServices(ctx context.Context, cfg *config.Config, logger *zap.Logger, say DevProgress) (err error) {
 	if len(cfg.Security.SecretKeys) == 0 {
 		if cfg.Security.SecretKeys, err = devKeys(cfg.DataDir); err != nil {
@@ -90,7 +94,7 @@ func (d *Dev) startServices(ctx context.Context, cfg *config.Config, logger *zap
 	}
 	say("starting Temporal on port %d", cfg.Dev.TemporalPort)
 	d.Temporal, err = devserver.StartTemporal(ctx, devserver.TemporalOptions{
-		Port: cfg.Dev.TemporalPort, UIPort: cfg.Dev.TemporalUIPort, DataDir: filepath.Join(cfg.DataDir, "temporal"),
+		Port: cfg.Dev.TemporalPort, UIPort: cmp.Or(cfg.Dev.TemporalUIPort, anyPort), DataDir: filepath.Join(cfg.DataDir, "temporal"),
 		Namespace: cfg.Temporal.Namespace, Logger: logger,
 	})
 	if err != nil {

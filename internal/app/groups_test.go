@@ -19,7 +19,7 @@ func TestG7_AGroupIsNotHeldUpByItsWorstReceivers(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	n := c.node()
-	const events, slowness = 24, 2 * time.Second
+	const events, slowness = 16, 2 * time.Second
 	good := []*testkit.Receiver{testkit.NewReceiver(t), testkit.NewReceiver(t), testkit.NewReceiver(t)}
 	for _, r := range good {
 		n.register(t, r.URL(), "complete_job")

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -25,6 +26,17 @@ import (
 	holdfastv1 "github.com/emprops/holdfast/proto/gen/holdfast/v1"
 	"github.com/emprops/holdfast/proto/gen/holdfast/v1/holdfastv1connect"
 )
+
+// TestMain lets more tests run at once than there are cores: they wait for timers most of their time.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if !chosen {
+		_ = flag.Set("test.parallel", "4")
+	}
+	m.Run()
+}
 
 // patience bounds every wait; a machine with much else to do is slow.
 const patience = 60 * time.Second
@@ -208,9 +220,16 @@ func (n *testNode) tryPublish(ctx context.Context, id, eventType, data string) (
 // awaitDelivery polls a delivery until it has the state.
 func (n *testNode) awaitDelivery(tb testing.TB, id string, state holdfastv1.DeliveryState) *holdfastv1.Delivery {
 	tb.Helper()
+	var last *holdfastv1.Delivery
+	defer func() {
+		if tb.Failed() {
+			tb.Logf("last seen: %v", last)
+		}
+	}()
 	return await(tb, id+" to be "+state.String(), func() (*holdfastv1.Delivery, bool) {
 		got, err := n.deliveries.GetDelivery(tb.Context(), &holdfastv1.GetDeliveryRequest{Id: id})
-		return got.GetDelivery(), err == nil && got.GetDelivery().GetState() == state
+		last = got.GetDelivery()
+		return last, err == nil && last.GetState() == state
 	})
 }
 

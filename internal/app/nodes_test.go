@@ -15,7 +15,7 @@ import (
 	holdfastv1 "github.com/emprops/holdfast/proto/gen/holdfast/v1"
 )
 
-var rounds = flag.Int("rounds", 50, "registrations of the test over several nodes")
+var rounds = flag.Int("rounds", 10, "registrations of the test over several nodes")
 
 // Five strands of rounds run side by side, so that registrations also race one another. Each round's webhook alone wants
 // the job type of its round.

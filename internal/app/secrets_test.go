@@ -45,7 +45,7 @@ func TestG8_NoCredentialInHistoriesRedisOrLogs(t *testing.T) {
 	input := func(events ...string) *holdfastv1.WebhookInput {
 		return &holdfastv1.WebhookInput{
 			Url: receiver.URL(), EventTypes: events, Secret: plantedSecret, Headers: map[string]string{"Authorization": plantedHeader},
-			RetryPolicy: retries(3, 50*time.Millisecond),
+			RetryPolicy: retries(12, 50*time.Millisecond),
 		}
 	}
 	planted := map[string]string{"secret": plantedSecret, "header": plantedHeader}
@@ -56,11 +56,13 @@ func TestG8_NoCredentialInHistoriesRedisOrLogs(t *testing.T) {
 	require.True(t, webhook.GetHasSecret())
 	require.Equal(t, []string{"Authorization"}, webhook.GetHeaderNames())
 	n.registerInput(t, input("job_submitted"))
-	generated := n.register(t, receiver.URL(), "job_submitted")
+	generated := n.registerInput(t, &holdfastv1.WebhookInput{
+		Url: receiver.URL(), EventTypes: []string{"job_submitted"}, RetryPolicy: retries(12, 50*time.Millisecond),
+	})
 	planted["generated secret"] = strings.TrimPrefix(generated.GetSecret(), "whsec_")
 	gone := testkit.NewReceiver(t)
 	lost := input("job_failed")
-	lost.Url = gone.URL()
+	lost.Url, lost.RetryPolicy = gone.URL(), retries(2, 50*time.Millisecond)
 	n.registerInput(t, lost)
 	gone.Close()
 	deleted := n.registerInput(t, input("cancel_job")).GetWebhook().GetId()
@@ -79,7 +81,7 @@ func TestG8_NoCredentialInHistoriesRedisOrLogs(t *testing.T) {
 	}
 
 	var deliveries []string
-	for i := range 12 {
+	for i := range 6 {
 		for _, d := range n.publish(t, "job_submitted", fmt.Sprintf(`{"i":%d}`, i)).GetDeliveries() {
 			deliveries = append(deliveries, d.GetId())
 		}

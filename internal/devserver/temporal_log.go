@@ -4,6 +4,7 @@ package devserver
 
 import (
 	"log/slog"
+	"strings"
 	"sync/atomic"
 
 	"go.uber.org/zap"
@@ -41,6 +42,9 @@ func (l *serverLog) lastFatal() string {
 	}
 	return ""
 }
+
+// noHTTPPort is a warning at every start about an API that is left out on purpose.
+const noHTTPPort = "HTTP API port has not been set."
 
 // serverCore is the part of serverLog that zap calls.
 type serverCore struct {
@@ -83,7 +87,7 @@ func (c *serverCore) Write(ent zapcore.Entry, fields []zapcore.Field) error {
 		c.log.fatal.Store(&text)
 		ent.Level = zapcore.ErrorLevel
 	}
-	if c.log.muted.Load() || !c.Core.Enabled(ent.Level) {
+	if c.log.muted.Load() || !c.Core.Enabled(ent.Level) || strings.HasPrefix(ent.Message, noHTTPPort) {
 		return nil
 	}
 	return c.Core.Write(ent, fields)

@@ -36,6 +36,9 @@ type Registrations struct {
 type Registered struct {
 	Webhook      holdfast.Webhook
 	Registration holdfast.Registration
+	// Unread is set when the registration was taken on and its state could not be read in time: Webhook is what was asked
+	// for now, which an earlier request under the same id may differ from.
+	Unread bool
 }
 
 // Register starts or joins the webhook's registration and waits for its outcome as long as wait says; past it the answer
@@ -48,7 +51,11 @@ func (r *Registrations) Register(ctx context.Context, w holdfast.Webhook, wait t
 		return Registered{}, err
 	}
 	request := workflows.RegisterRequest{Webhook: sealed, Fingerprint: same}
-	return r.update(ctx, w.ID, wait, workflows.UpdateRegister, request)
+	got, err := r.update(ctx, w.ID, wait, workflows.UpdateRegister, request)
+	if got.Unread {
+		got.Webhook = w
+	}
+	return got, err
 }
 
 // Delete ends the webhook and waits like Register. CodeNotFound when there is no such webhook.
@@ -86,8 +93,9 @@ func (r *Registrations) update(
 	defer cancel()
 	var reply workflows.RegisterReply
 	err = handle.Get(waiting, &reply)
-	if err != nil && waiting.Err() != nil {
-		return r.pending(ctx, webhookID)
+	// The server knows the deadline as well and may be the first to notice.
+	if _, expired := errors.AsType[*client.WorkflowUpdateServiceTimeoutOrCanceledError](err); expired || err != nil && waiting.Err() != nil {
+		return r.pending(ctx, webhookID), nil
 	}
 	if err != nil {
 		return Registered{}, refused(err, update)
@@ -98,11 +106,18 @@ func (r *Registrations) update(
 // statusTimeout bounds the look at a registration that was not done in time.
 const statusTimeout = 3 * time.Second
 
-// pending describes a registration whose outcome was not there in time.
-func (r *Registrations) pending(ctx context.Context, webhookID string) (Registered, error) {
+// pending describes a registration whose outcome was not there in time. It was taken on, so the answer is no error even
+// when nothing more can be said: the caller needs the id to ask again.
+func (r *Registrations) pending(ctx context.Context, webhookID string) Registered {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statusTimeout)
 	defer cancel()
-	return r.Registration(ctx, webhookID)
+	got, err := r.Registration(ctx, webhookID)
+	if err != nil {
+		return Registered{Unread: true, Registration: holdfast.Registration{
+			WebhookID: webhookID, Status: holdfast.RegistrationPending, State: holdfast.WebhookPending,
+		}}
+	}
+	return got
 }
 
 // Registration returns the state and audit trail of the webhook's registration. CodeNotFound when there is none.
