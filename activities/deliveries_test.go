@@ -446,3 +446,23 @@ func TestDeliveries_StopWaitsThenCutsOff(t *testing.T) {
 	require.Empty(t, n.store.writes)
 	require.NoError(t, n.Stop(t.Context()))
 }
+
+// An attempt made before the record of the one before was written completes the record with it, in whichever order the two
+// are written.
+func TestG5_RecordIsCompletedByAttemptsStillUnwritten(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	n.webhook("wh_1", holdfast.DefaultRetryPolicy())
+	earlier := answer("wh_1", 1, 500)
+	left := Record{
+		Delivery: holdfast.Delivery{WebhookID: "wh_1", EventID: "evt_1", EventType: "job_failed", State: holdfast.DeliveryRetrying},
+		Attempt:  &earlier,
+	}
+	in := attemptRequest("wh_1", 2)
+	in.Unrecorded = []Record{left}
+	o, err := run(t, n.Attempt, in)
+	require.NoError(t, err)
+	require.Equal(t, holdfast.DeliveryDelivered, o.State)
+	require.Nil(t, o.Unrecorded)
+	require.Equal(t, []holdfast.Attempt{earlier, answer("wh_1", 2, 200)}, n.store.record("wh_1").Attempts)
+}

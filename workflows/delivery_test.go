@@ -434,3 +434,63 @@ func TestG4_SignalBeforeANewRunIsNotLost(t *testing.T) {
 	env.ExecuteWorkflow(workflows.TypeDelivery, deliveryInput())
 	require.Equal(t, holdfast.DeliveryCancelled, result(t, env).State)
 }
+
+// A delivery needs no Redis: while a record cannot be written the next attempt is made, and is told of the one before. The
+// delivery ends when everything is recorded.
+func TestG5_ARetryDoesNotWaitForTheRecord(t *testing.T) {
+	t.Parallel()
+	env, f := newEnv(t)
+	record := activities.Record{
+		Delivery: holdfast.Delivery{WebhookID: "wh_1", EventID: "evt_1", State: holdfast.DeliveryRetrying},
+		Attempt:  &holdfast.Attempt{Number: 1, ResponseStatus: 500},
+	}
+	first := retrying(1, time.Second)
+	first.Unrecorded = &record
+	f.first = open(first)
+	sent, recorded := false, 0
+	f.attempt = func(in activities.AttemptRequest) (activities.Outcome, error) {
+		sent = true
+		require.Equal(t, []activities.Record{record}, in.Unrecorded)
+		return delivered(2), nil
+	}
+	f.recordAll = func(in activities.Records) error {
+		if !sent {
+			return coded(holdfast.CodeUnavailable, true)
+		}
+		require.Equal(t, []activities.Record{record}, in.Records)
+		recorded++
+		return nil
+	}
+	env.ExecuteWorkflow(workflows.TypeDelivery, deliveryInput())
+	require.Equal(t, holdfast.DeliveryDelivered, result(t, env).State)
+	require.Equal(t, 1, recorded)
+}
+
+// What was sent is recorded, whatever becomes of the delivery afterwards.
+func TestG4_ACancelledDeliveryKeepsItsUnwrittenRecord(t *testing.T) {
+	t.Parallel()
+	env, f := newEnv(t)
+	first := retrying(1, time.Hour)
+	first.Unrecorded = &activities.Record{Delivery: holdfast.Delivery{WebhookID: "wh_1", EventID: "evt_1"}}
+	f.first = open(first)
+	cancelled := false
+	var order []string
+	f.recordAll = func(activities.Records) error {
+		if !cancelled {
+			return coded(holdfast.CodeUnavailable, true)
+		}
+		order = append(order, "attempt")
+		return nil
+	}
+	f.recordState = func(in activities.StateChange) error {
+		order = append(order, string(in.State))
+		return nil
+	}
+	env.RegisterDelayedCallback(func() {
+		cancelled = true
+		env.CancelWorkflow()
+	}, time.Minute)
+	env.ExecuteWorkflow(workflows.TypeDelivery, deliveryInput())
+	require.True(t, temporal.IsCanceledError(env.GetWorkflowError()))
+	require.Equal(t, []string{"attempt", "cancelled"}, order)
+}

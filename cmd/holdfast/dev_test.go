@@ -70,13 +70,14 @@ func TestG3_D23_KillNineLosesNothing(t *testing.T) {
 	d.start(quickly...)
 	arrived := map[string]int{}
 	// Attempts that were under way at the kill are given up only when their heartbeats or workflow tasks time out.
+	defer d.explain(events, arrived)
 	require.Eventually(t, func() bool {
 		clear(arrived)
 		for _, r := range receiver.Requests() {
 			arrived[r.Header.Get("X-Event-Id")]++
 		}
 		return len(arrived) == events
-	}, time.Minute, 20*time.Millisecond)
+	}, 40*time.Second, 20*time.Millisecond)
 	for i := range events {
 		require.Positive(t, arrived[fmt.Sprintf("evt-%d", i)], i)
 	}

@@ -86,6 +86,27 @@ func (d *devNode) publish(id string) error {
 	return err
 }
 
+// explain says of a failed test where the first events that did not arrive stand.
+func (d *devNode) explain(events int, arrived map[string]int) {
+	if !d.tb.Failed() {
+		return
+	}
+	d.tb.Logf("%d of %d events arrived", len(arrived), events)
+	listed, err := d.webhooks.ListWebhooks(d.tb.Context(), &holdfastv1.ListWebhooksRequest{})
+	d.tb.Log(listed, err)
+	shown := 0
+	for i := range events {
+		id := fmt.Sprintf("evt-%d", i)
+		if arrived[id] > 0 || shown == 5 || len(listed.GetWebhooks()) == 0 {
+			continue
+		}
+		shown++
+		got, err := holdfastv1connect.NewDeliveryServiceClient(http.DefaultClient, d.base()).GetDelivery(d.tb.Context(),
+			&holdfastv1.GetDeliveryRequest{Id: listed.GetWebhooks()[0].GetId() + "/" + id})
+		d.tb.Log(got, err)
+	}
+}
+
 func (d *devNode) status(path string) int {
 	req, err := http.NewRequestWithContext(d.tb.Context(), http.MethodGet, d.base()+path, nil)
 	require.NoError(d.tb, err)

@@ -91,7 +91,7 @@ func TestServeAndWorkerJoinANode(t *testing.T) {
 		append([]string{"serve", "--listen", "127.0.0.1:" + strconv.Itoa(second.ports.api)}, common...)...)
 	ready := func(d *devNode) func() bool {
 		return func() bool {
-			res, err := http.Get(d.base() + "/readyz") //nolint:noctx // polled within the test's life
+			res, err := http.Get(d.base() + "/readyz")
 			if err != nil {
 				return false
 			}
