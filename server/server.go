@@ -7,6 +7,7 @@ import (
 	"connectrpc.com/grpcreflect"
 	"go.uber.org/zap"
 
+	holdfast "github.com/emprops/holdfast"
 	"github.com/emprops/holdfast/proto/gen/holdfast/v1/holdfastv1connect"
 )
 
@@ -35,6 +36,8 @@ type Options struct {
 	PublicURL         string   // how the outside reaches this server; begins the URLs of test receivers
 	TemporalUIBase    string   // where the Temporal UI is; "" leaves links to it out
 	TemporalNamespace string   // the namespace in those links
+	// RetryPolicy is for webhooks that set none, or only a part of one; what is zero is the original's (CONTRACT 3.4).
+	RetryPolicy holdfast.RetryPolicy
 	// Interceptors run inside error mapping and logging and before the handlers, the first one outermost. What guards
 	// access must implement all three methods: connect.UnaryInterceptorFunc does nothing on streams.
 	Interceptors []connect.Interceptor
@@ -50,7 +53,7 @@ func New(d Deps, o Options) http.Handler {
 	}
 	mux := http.NewServeMux()
 	opts := handlerOptions(d.Logger, o)
-	mux.Handle(holdfastv1connect.NewWebhookServiceHandler(&webhooks{d.Registrations, d.Webhooks}, opts...))
+	mux.Handle(holdfastv1connect.NewWebhookServiceHandler(&webhooks{d.Registrations, d.Webhooks, o.RetryPolicy.Merged(holdfast.DefaultRetryPolicy())}, opts...))
 	mux.Handle(holdfastv1connect.NewEventServiceHandler(&events{d.Events}, opts...))
 	mux.Handle(holdfastv1connect.NewDeliveryServiceHandler(
 		&deliveries{d.Deliveries, temporalLinks{o.TemporalUIBase, o.TemporalNamespace}}, opts...))

@@ -16,11 +16,11 @@ import (
 
 // webhookFromInput converts and checks what a caller gives. What is wrong beyond that, such as a forbidden target
 // address, is found by the registration.
-func webhookFromInput(in *holdfastv1.WebhookInput) (holdfast.Webhook, []holdfast.Violation) {
+func webhookFromInput(in *holdfastv1.WebhookInput, retry holdfast.RetryPolicy) (holdfast.Webhook, []holdfast.Violation) {
 	if in == nil {
 		return holdfast.Webhook{}, []holdfast.Violation{{Field: "webhook", Description: "is required"}}
 	}
-	policy, violations := retryPolicyFrom(in.GetRetryPolicy())
+	policy, violations := retryPolicyFrom(in.GetRetryPolicy(), retry)
 	w := holdfast.Webhook{
 		URL: in.GetUrl(), Events: in.GetEventTypes(), Secret: in.GetSecret(), Headers: in.GetHeaders(),
 		Active: in.Active == nil || in.GetActive(), Static: in.GetStatic(), Description: in.GetDescription(),
@@ -40,10 +40,9 @@ func webhookFromInput(in *holdfastv1.WebhookInput) (holdfast.Webhook, []holdfast
 	return w, violations
 }
 
-// retryPolicyFrom fills in defaults for what is left out. What is given stays as it is, so that an explicit 0 is refused
-// rather than taken for the default.
-func retryPolicyFrom(in *holdfastv1.RetryPolicy) (holdfast.RetryPolicy, []holdfast.Violation) {
-	p := holdfast.DefaultRetryPolicy()
+// retryPolicyFrom takes from p what is left out. What is given stays as it is, so that an explicit 0 is refused rather than
+// taken for the default.
+func retryPolicyFrom(in *holdfastv1.RetryPolicy, p holdfast.RetryPolicy) (holdfast.RetryPolicy, []holdfast.Violation) {
 	var violations []holdfast.Violation
 	ms := func(field string, d *durationpb.Duration) int64 {
 		if d.CheckValid() != nil || d.GetNanos()%int32(time.Millisecond) != 0 {

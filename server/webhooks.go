@@ -16,12 +16,13 @@ import (
 type webhooks struct {
 	registrations Registrations
 	webhooks      Webhooks
+	retry         holdfast.RetryPolicy
 }
 
 var _ holdfastv1connect.WebhookServiceHandler = (*webhooks)(nil)
 
 func (h *webhooks) RegisterWebhook(ctx context.Context, req *holdfastv1.RegisterWebhookRequest) (*holdfastv1.RegisterWebhookResponse, error) {
-	webhook, violations := webhookFromInput(req.GetWebhook())
+	webhook, violations := webhookFromInput(req.GetWebhook(), h.retry)
 	wait, v := waitOf(ctx, req.GetWait())
 	violations = append(violations, v...)
 	if len(req.GetIdempotencyKey()) > holdfast.MaxIdempotencyKey {

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/emprops/holdfast/internal/testkit"
+	holdfastv1 "github.com/emprops/holdfast/proto/gen/holdfast/v1"
 )
 
 // outcome runs the binary to its end.
@@ -101,7 +102,14 @@ func TestServeAndWorkerJoinANode(t *testing.T) {
 	}
 	testkit.Await(t, "serve to be ready", ready(second))
 	receiver := testkit.NewReceiver(t)
-	first.register(receiver.URL())
+	id := first.register(receiver.URL())
+	listed, err := second.webhooks.ListWebhooks(t.Context(), &holdfastv1.ListWebhooksRequest{})
+	require.NoError(t, err)
+	require.Len(t, listed.GetWebhooks(), 1)
+	require.Equal(t, id, listed.GetWebhooks()[0].GetId())
+	registration, err := second.webhooks.GetRegistration(t.Context(), &holdfastv1.GetRegistrationRequest{WebhookId: id})
+	require.NoError(t, err)
+	require.EqualValues(t, 2, registration.GetRegistration().GetCachesConfirmed())
 	require.NoError(t, second.publish("through-the-second"))
 	receiver.Wait(1)
 
@@ -120,4 +128,17 @@ func readFile(t *testing.T, path string) string {
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	return string(text)
+}
+
+// Two dev processes cannot share a data directory.
+func TestDataDirInUseNamesItsFlag(t *testing.T) {
+	t.Parallel()
+	first := newDev(t)
+	first.start()
+	second := newDev(t)
+	second.dir = first.dir
+	code, output := outcome(t, nil, second.args()...)
+	require.Equal(t, 1, code, output)
+	require.Contains(t, output, "--data-dir")
+	first.interrupt()
 }

@@ -19,7 +19,6 @@ import (
 type registrations struct {
 	temporal *temporalclient.Registrations
 	policy   httpsend.AddressPolicy
-	retry    holdfast.RetryPolicy
 	now      func() time.Time
 }
 
@@ -46,7 +45,6 @@ func (r *registrations) Register(ctx context.Context, in server.RegisterRequest)
 
 func (r *registrations) complete(in server.RegisterRequest) (w holdfast.Webhook, generated bool, err error) {
 	w = in.Webhook
-	w.RetryConfig = w.RetryConfig.Merged(r.retry)
 	if err := holdfast.Invalid(w.Violations()); err != nil {
 		return w, false, err
 	}

@@ -137,13 +137,13 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 		a.ingress = jobevents.New(a.redis, a.dispatcher, jobevents.Options{Logger: a.logger, ProgressInterval: cfg.Ingress.ProgressThrottle})
 	}
 	a.http = server.NewHTTPServer(server.New(server.Deps{
-		Registrations: &registrations{registrationClient, policy, cfg.Delivery.Retry.Policy(), time.Now},
+		Registrations: &registrations{registrationClient, policy, time.Now},
 		Webhooks:      &webhooks{a.registry, a.store}, Events: events{a.dispatcher},
 		Deliveries: deliveries{a.store, &temporalclient.Deliveries{Client: a.temporal}},
 		Receivers:  testReceivers{a.store}, Checker: a.health, Logger: a.logger,
 	}, server.Options{
 		AllowedOrigins: cfg.Security.CORSOrigins, PublicURL: cfg.BaseURL, TemporalUIBase: cfg.Temporal.UIURL,
-		TemporalNamespace: cfg.Temporal.Namespace,
+		TemporalNamespace: cfg.Temporal.Namespace, RetryPolicy: cfg.Delivery.Retry.Policy(),
 	}), a.logger)
 }
 

@@ -73,7 +73,7 @@ func (d *Dev) startServices(ctx context.Context, cfg *config.Config, logger *zap
 			Port: cfg.Dev.RedisPort, DataDir: filepath.Join(cfg.DataDir, "redis"), AllowInProcess: true, Logger: logger,
 		})
 		if err != nil {
-			return portHint(err)
+			return hint(err)
 		}
 		if notice := d.Redis.Notice(); notice != "" {
 			say("notice: %s", notice)
@@ -98,7 +98,7 @@ func (d *Dev) startServices(ctx context.Context, cfg *config.Config, logger *zap
 		Namespace: cfg.Temporal.Namespace, Logger: logger,
 	})
 	if err != nil {
-		return portHint(err)
+		return hint(err)
 	}
 	cfg.Temporal.Address = d.Temporal.HostPort()
 	if cfg.Temporal.UIURL == "" {
@@ -138,11 +138,14 @@ func devKeys(dir string) ([]string, error) {
 	return []string{string(text)}, nil
 }
 
-// portHint names the flag that chooses another port.
-func portHint(err error) error {
+// hint names the flag that chooses another port or directory.
+func hint(err error) error {
 	var busy *devserver.PortBusyError
 	if errors.As(err, &busy) {
 		return fmt.Errorf("%w; choose another with --%s-port", err, busy.What)
+	}
+	if errors.Is(err, devserver.ErrDataDirBusy) {
+		return fmt.Errorf("%w; choose another with --data-dir", err)
 	}
 	return err
 }

@@ -142,6 +142,7 @@ func TestTemporalUnreachableAtTheStart(t *testing.T) {
 	require.NoError(t, n.WaitReady(ready))
 	got, err := n.tryPublish(t.Context(), "event-1", "job_submitted", `{"job_id":"j"}`)
 	require.NoError(t, err)
+	require.True(t, got.GetDuplicate(), "the first call's event was finished without its caller")
 	require.Len(t, got.GetDeliveries(), 1)
 	n.awaitDelivery(t, got.GetDeliveries()[0].GetId(), delivered)
 	require.Len(t, receiver.Requests(), 1)

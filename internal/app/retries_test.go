@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/emprops/holdfast/internal/config"
 	"github.com/emprops/holdfast/internal/testkit"
 	holdfastv1 "github.com/emprops/holdfast/proto/gen/holdfast/v1"
 )
@@ -172,4 +173,26 @@ func TestListDeliveriesFiltersAndPages(t *testing.T) {
 	}
 	require.ElementsMatch(t, append(of(fine, 0), of(broken, 0)...), ids(&holdfastv1.ListDeliveriesRequest{EventId: events[0]}))
 	require.ElementsMatch(t, append(of(fine, 0, 1, 2, 3, 4, 5), of(broken, 0, 2, 4)...), ids(&holdfastv1.ListDeliveriesRequest{PageSize: 4}))
+}
+
+func TestD56_TheConfiguredRetryPolicyIsTheDefault(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	n := c.node(func(cfg *config.Config) {
+		cfg.Delivery.Retry = config.Retry{MaxAttempts: 2, InitialDelay: 20 * time.Millisecond, Multiplier: 3, MaxDelay: time.Minute}
+	})
+	receiver := testkit.NewReceiver(t)
+	receiver.Status(http.StatusServiceUnavailable)
+	none := n.register(t, receiver.URL(), "job_failed").GetWebhook().GetRetryPolicy()
+	require.EqualValues(t, 2, none.GetMaxAttempts())
+	require.Equal(t, 20*time.Millisecond, none.GetInitialDelay().AsDuration())
+	require.EqualValues(t, 3, none.GetBackoffMultiplier())
+	require.Equal(t, time.Minute, none.GetMaxDelay().AsDuration())
+	part := n.registerInput(t, &holdfastv1.WebhookInput{
+		Url: receiver.URL(), EventTypes: []string{"cancel_job"}, RetryPolicy: &holdfastv1.RetryPolicy{InitialDelay: durationpb.New(time.Second)},
+	}).GetWebhook().GetRetryPolicy()
+	require.EqualValues(t, 2, part.GetMaxAttempts())
+	require.Equal(t, time.Second, part.GetInitialDelay().AsDuration())
+	done := n.awaitDelivery(t, n.publish(t, "job_failed", `{}`).GetDeliveries()[0].GetId(), exhausted)
+	require.Len(t, done.GetAttempts(), 2)
 }
