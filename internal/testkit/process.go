@@ -110,6 +110,7 @@ type Process struct {
 	tb    testing.TB
 	name  string
 	child *devserver.Child
+	drain func() // reads what an ended process has written
 
 	mu      sync.Mutex
 	lines   []string
@@ -143,12 +144,15 @@ func (c Command) Start(tb testing.TB) *Process {
 	p := &Process{tb: tb, name: filepath.Base(c.Path), child: child, changed: make(chan struct{})}
 	var reading sync.WaitGroup
 	reading.Go(func() { p.capture(out) })
-	tb.Cleanup(func() {
-		_ = child.Signal(syscall.SIGKILL)
-		<-child.Done()
+	p.drain = func() {
 		// Children of the process that left with it hold the other end of the pipe for some moments more.
 		_ = out.SetReadDeadline(time.Now().Add(time.Second))
 		reading.Wait()
+	}
+	tb.Cleanup(func() {
+		_ = child.Signal(syscall.SIGKILL)
+		<-child.Done()
+		p.drain()
 		out.Close()
 		if tb.Failed() {
 			tb.Logf("output of %s:\n%s", p.name, strings.Join(p.Output(), "\n"))
@@ -235,7 +239,7 @@ func (p *Process) Interrupt() {
 	p.Signal(syscall.SIGINT)
 }
 
-// Wait waits for the end of the process and returns its exit code, -1 when a signal ended it. It fails the test when the
+// Wait waits for the end of the process and of its output, and returns its exit code, -1 when a signal ended it. It fails the test when the
 // process does not end within a minute.
 func (p *Process) Wait() int {
 	p.tb.Helper()
@@ -244,5 +248,6 @@ func (p *Process) Wait() int {
 	case <-time.After(processTimeout):
 		p.tb.Fatalf("waited %v in vain for the end of %s", processTimeout, p.name)
 	}
+	p.drain()
 	return p.child.ExitCode()
 }
