@@ -10,8 +10,11 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/emprops/holdfast"
 	"github.com/emprops/holdfast/internal/config"
+	"github.com/emprops/holdfast/internal/emprops/standin"
 	"github.com/emprops/holdfast/internal/testkit"
 	holdfastv1 "github.com/emprops/holdfast/proto/gen/holdfast/v1"
 )
@@ -169,4 +172,40 @@ func TestRedisUnreachableAtTheStart(t *testing.T) {
 	n.register(t, receiver.URL(), "job_submitted")
 	n.publish(t, "job_submitted", `{}`)
 	arrived(t, receiver, 1)
+}
+
+// A registration that Temporal has taken on is answered as pending, whatever happens to the connection afterwards: the
+// caller needs its id. Which secret it has is then not known under an idempotency key, and not told.
+func TestD11_TemporalLostDuringARegistrationIsPending(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	way := newRelay(t, c.temporal.HostPort())
+	way.Open()
+	n := c.node(func(cfg *config.Config) { cfg.Temporal.Address = way.addr })
+	require.NoError(t, c.emprops.SetFaults(standin.Faults{Down: true}))
+	in := &holdfastv1.WebhookInput{Url: testkit.NewReceiver(t).URL(), EventTypes: []string{"job_submitted"}}
+	id := holdfast.IdempotentWebhookID("order-18")
+	answered := make(chan *holdfastv1.RegisterWebhookResponse, 1)
+	go func() {
+		got, err := n.webhooks.RegisterWebhook(t.Context(), &holdfastv1.RegisterWebhookRequest{
+			Webhook: in, IdempotencyKey: "order-18", Wait: durationpb.New(3 * time.Second),
+		})
+		if err != nil {
+			t.Errorf("a registration that was taken on: %v", err)
+		}
+		answered <- got
+	}()
+	awaitTrue(t, "EMPROPS to be asked", func() bool { return len(c.emprops.Log()) > 0 })
+	way.Cut()
+	got := <-answered
+	require.Equal(t, id, got.GetWebhook().GetId())
+	require.Equal(t, pending, got.GetRegistration().GetStatus())
+	require.Nil(t, got.Secret)
+	require.NoError(t, c.emprops.SetFaults(standin.Faults{}))
+	way.Open()
+	awaitTrue(t, "the registration to be confirmed", func() bool {
+		r, err := n.webhooks.GetRegistration(t.Context(), &holdfastv1.GetRegistrationRequest{WebhookId: id})
+		return err == nil && r.GetRegistration().GetStatus() == confirmed
+	})
+	require.NotEmpty(t, n.registerFor(t, patience, "order-18", in).GetSecret(), "asked again, the answer is whole")
 }

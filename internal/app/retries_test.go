@@ -186,7 +186,7 @@ func TestD56_TheConfiguredRetryPolicyIsTheDefault(t *testing.T) {
 	none := n.register(t, receiver.URL(), "job_failed").GetWebhook().GetRetryPolicy()
 	require.EqualValues(t, 2, none.GetMaxAttempts())
 	require.Equal(t, 20*time.Millisecond, none.GetInitialDelay().AsDuration())
-	require.EqualValues(t, 3, none.GetBackoffMultiplier())
+	require.InDelta(t, 3, none.GetBackoffMultiplier(), 0)
 	require.Equal(t, time.Minute, none.GetMaxDelay().AsDuration())
 	part := n.registerInput(t, &holdfastv1.WebhookInput{
 		Url: receiver.URL(), EventTypes: []string{"cancel_job"}, RetryPolicy: &holdfastv1.RetryPolicy{InitialDelay: durationpb.New(time.Second)},
