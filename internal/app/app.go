@@ -128,7 +128,7 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 	}
 	starter := &temporalclient.Starter{Client: a.temporal, Node: cfg.Node.ID, Eager: a.roles.Worker}
 	a.dispatcher = dispatch.New(a.registry, eventMarks{a.store}, starter, dispatch.Options{
-		Node: cfg.Node.ID, Grouping: cfg.Delivery.Grouping != config.GroupingOff,
+		Grouping:           cfg.Delivery.Grouping != config.GroupingOff,
 		GroupMaxDeliveries: cfg.Delivery.GroupMaxDeliveries, GroupMaxBytes: int(cfg.Delivery.GroupMaxBytes),
 		StartsInFlight: cfg.Delivery.StartsInFlight, QueueMaxDeliveries: cfg.Delivery.QueueMaxDeliveries,
 		QueueMaxBytes: int(cfg.Delivery.QueueMaxBytes), AttemptTimeout: cfg.Delivery.Timeout, HoldFor: cfg.Delivery.HoldFor,
@@ -178,7 +178,7 @@ func (a *App) Addr() string { return a.listener.Addr().String() }
 // Fatal delivers an error after which the node cannot go on.
 func (a *App) Fatal() <-chan error { return a.fatal }
 
-// Ready is closed-over by WaitReady: it returns when everything the node depends on works, or with ctx's error.
+// WaitReady returns when everything the node depends on works, or with ctx's error and what is missing.
 func (a *App) WaitReady(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

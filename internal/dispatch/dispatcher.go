@@ -45,7 +45,6 @@ type Registry interface {
 
 // Options are the dispatcher's settings; see the configuration for their meaning and defaults.
 type Options struct {
-	Node               string
 	Grouping           bool
 	GroupMaxDeliveries int
 	GroupMaxBytes      int

@@ -218,7 +218,7 @@ func newBundle(t testing.TB, hooks fixed, options ...func(*Options)) *bundle {
 		require.NoError(t, b.cache.Registry.Current(t.Context()))
 	}
 	opts := Options{
-		Node: "n1", Grouping: true, GroupMaxDeliveries: 100, GroupMaxBytes: 1 << 20, QueueMaxDeliveries: 10_000,
+		Grouping: true, GroupMaxDeliveries: 100, GroupMaxBytes: 1 << 20, QueueMaxDeliveries: 10_000,
 		QueueMaxBytes: 64 << 20, AttemptTimeout: 30 * time.Second, HoldFor: time.Hour,
 	}
 	for _, o := range options {
@@ -606,7 +606,7 @@ func TestG3_GroupCommit(t *testing.T) {
 	base := t.Context()
 	rapid.Check(t, func(t *rapid.T) {
 		opts := Options{
-			Node: "n1", Grouping: rapid.Bool().Draw(t, "grouping"), GroupMaxDeliveries: rapid.IntRange(1, 20).Draw(t, "maxDeliveries"),
+			Grouping: rapid.Bool().Draw(t, "grouping"), GroupMaxDeliveries: rapid.IntRange(1, 20).Draw(t, "maxDeliveries"),
 			GroupMaxBytes: rapid.IntRange(200, 3000).Draw(t, "maxBytes"), StartsInFlight: rapid.IntRange(0, 3).Draw(t, "inFlight"),
 			QueueMaxDeliveries: 1 << 20, QueueMaxBytes: 1 << 30,
 		}
