@@ -43,11 +43,26 @@ type Step struct {
 	EndedAt   int64      `json:"ended_at,omitempty"`
 	Attempts  int        `json:"attempts"`
 	Detail    string     `json:"detail,omitempty"`
+	Actor     string     `json:"actor,omitempty"` // who asked for the operation
 }
+
+// The operations of a registration, as its audit trail names them.
+const (
+	OperationRegister   = "register"
+	OperationChange     = "change"
+	OperationRotate     = "rotate-secret"
+	OperationRetire     = "retire-secret"
+	OperationDisconnect = "disconnect"
+	OperationReconnect  = "reconnect"
+	OperationProbe      = "probe"
+	OperationReconcile  = "reconcile"
+	OperationDelete     = "delete"
+)
 
 // Registration is how far a webhook's registration has come, with its audit trail.
 type Registration struct {
 	WebhookID       string             `json:"webhook_id"`
+	Operation       string             `json:"operation,omitempty"` // the last one; Status and Reason are about it
 	Status          RegistrationStatus `json:"status"`
 	State           WebhookState       `json:"state"`
 	Steps           []Step             `json:"steps"`
@@ -56,4 +71,5 @@ type Registration struct {
 	CachesTotal     int                `json:"caches_total"`
 	SilentNodes     []string           `json:"silent_nodes,omitempty"` // alive by heartbeat, yet not answering a refresh
 	Reason          string             `json:"reason,omitempty"`       // machine-readable, when failed
+	NextProbeAt     int64              `json:"next_probe_at,omitempty"`
 }

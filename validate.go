@@ -1,6 +1,8 @@
 package holdfast
 
 import (
+	"crypto/ed25519"
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"math"
@@ -21,6 +23,10 @@ const (
 	MaxEventIDLength     = 128
 	MaxEventBytes        = 1 << 20 // of an event's data; Temporal refuses payloads over 2 MiB
 	MaxIdempotencyKey    = 255
+	MaxFilterExpression  = 4096
+	MaxOrderingKey       = 64
+	MinRateLimit         = 0.01 // attempts per second
+	MaxRateLimit         = 10000
 )
 
 // reservedHeaders are set by the sender on every request; custom headers must not touch them (D58).
@@ -30,6 +36,7 @@ var reservedHeaders = map[string]bool{
 	"proxy-connection": true, "proxy-authorization": true, "accept-encoding": true,
 	"x-webhook-event": true, "x-webhook-id": true, "x-event-id": true, "x-webhook-signature": true,
 	"webhook-id": true, "webhook-timestamp": true, "webhook-signature": true,
+	"ce-id": true, "ce-source": true, "ce-type": true, "ce-specversion": true, "webhook-request-origin": true,
 }
 
 // Violations lists everything wrong with a webhook's configuration, with field paths in the API's spelling. Whether the
@@ -80,7 +87,40 @@ func (w *Webhook) Violations() []Violation {
 			add(fmt.Sprintf("filters.priorities[%d]", i), "must be a number")
 		}
 	}
+	v = append(v, w.extraViolations()...)
 	return append(v, w.RetryConfig.Violations("retryPolicy.")...)
+}
+
+// extraViolations checks what the original does not have. Whether a filter expression compiles is the compiler's business.
+func (w *Webhook) extraViolations() []Violation {
+	var v []Violation
+	add := func(bad bool, field, text string) {
+		if bad {
+			v = append(v, Violation{field, text})
+		}
+	}
+	add(w.Format != "" && !slices.Contains(PayloadFormats(), w.Format), "format", "must be envelope, standard or cloudevents")
+	add(len(w.Filter) > MaxFilterExpression, "filterExpression", "must not be longer than 4096 bytes")
+	add(!(w.RateLimit == 0 || w.RateLimit >= MinRateLimit && w.RateLimit <= MaxRateLimit), "rateLimit", "must be 0 or between 0.01 and 10000 attempts per second")
+	add(len(w.OrderingKey) > MaxOrderingKey || strings.ContainsFunc(w.OrderingKey, func(r rune) bool { return r <= ' ' || r == utf8.RuneError }),
+		"orderingKey", "must be a field name of at most 64 bytes")
+	scheme, rest, _ := strings.Cut(w.Authorization, " ")
+	add(w.Authorization != "" && (rest == "" || scheme != "Basic" && scheme != "Bearer" || !isVisible(rest)),
+		"authorization", "must be a user with a password, or a bearer token, of visible characters")
+	add(len(w.Authorization) > MaxHeaderBytes, "authorization", "is too long")
+	for name := range w.Headers {
+		add(w.Authorization != "" && strings.EqualFold(name, "Authorization"), "authorization", "is given a second time in headers")
+	}
+	if w.SigningKey != "" {
+		key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(w.SigningKey, "whsk_"))
+		add(err != nil || len(key) != ed25519.SeedSize && len(key) != ed25519.PrivateKeySize, "signingKey",
+			"must be whsk_ and an Ed25519 private key in base64")
+	}
+	return v
+}
+
+func isVisible(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 func urlViolations(field, raw string) []Violation {

@@ -33,6 +33,24 @@ type Webhook struct {
 	LastSuccessAt       int64             `json:"last_success_at,omitempty"`
 
 	Description string `json:"description,omitempty"`
+	// Disconnection says why, when and by whom; nil while the webhook is connected.
+	Disconnection *Disconnection `json:"disconnection,omitempty"`
+	// RetiringSecrets still sign beside Secret, until each one's time is over.
+	RetiringSecrets []RetiringSecret `json:"retiring_secrets,omitempty"`
+	// Authorization is the credential for the receiver: a whole Authorization header, "Basic …" or "Bearer …".
+	Authorization string `json:"authorization,omitempty"`
+	// SigningKey is an Ed25519 private key, "whsk_" and base64 (Standard Webhooks); it signs v1a beside Secret's v1.
+	SigningKey string `json:"signing_key,omitempty"`
+	// Format is the form of the request's body; "" is FormatEnvelope.
+	Format PayloadFormat `json:"format,omitempty"`
+	// Handshake asks the endpoint for its consent at registration (CloudEvents Web Hooks 1.0, section 4).
+	Handshake bool `json:"handshake,omitempty"`
+	// Filter is a CEL expression over the event that must hold; "" lets every event pass.
+	Filter string `json:"filter_expression,omitempty"`
+	// RateLimit bounds attempts per second over all nodes; 0 is no limit.
+	RateLimit float64 `json:"rate_limit,omitempty"`
+	// OrderingKey is the field of an event's data whose equal values are delivered one after the other; "" is no order.
+	OrderingKey string `json:"ordering_key,omitempty"`
 	// Revision is the registry revision of the last change to this webhook; 0 when the original wrote it.
 	Revision int64 `json:"revision,omitempty"`
 }
@@ -48,6 +66,62 @@ func (w *Webhook) State() WebhookState {
 	return WebhookActive
 }
 
+// DisconnectCause says who disconnected a webhook.
+type DisconnectCause string
+
+// The causes of a disconnection.
+const (
+	DisconnectedByFailures DisconnectCause = "failures" // too many deliveries failed in a row; probes try to reconnect it
+	DisconnectedByReceiver DisconnectCause = "receiver" // it answered 410 Gone; only people reconnect it
+	DisconnectedByOperator DisconnectCause = "operator" // only people reconnect it
+)
+
+// Disconnection is why a webhook is disconnected.
+type Disconnection struct {
+	Cause  DisconnectCause `json:"cause"`
+	Reason string          `json:"reason,omitempty"` // for people
+	Since  int64           `json:"since"`            // ms
+	Actor  string          `json:"actor,omitempty"`
+}
+
+// RetiringSecret is a secret that was rotated out and signs until its time is over.
+type RetiringSecret struct {
+	Secret string `json:"secret"`
+	Until  int64  `json:"until"` // ms
+}
+
+// MaxRetiringSecrets bounds the secrets that sign beside the current one; the oldest goes first.
+const MaxRetiringSecrets = 3
+
+// SigningSecrets lists the secrets that sign at the time (ms), the current one first.
+func (w *Webhook) SigningSecrets(now int64) []string {
+	if w.Secret == "" {
+		return nil
+	}
+	secrets := []string{w.Secret}
+	for _, r := range w.RetiringSecrets {
+		if r.Until > now {
+			secrets = append(secrets, r.Secret)
+		}
+	}
+	return secrets
+}
+
+// PayloadFormat is the form of a request's body and of the headers that go with it.
+type PayloadFormat string
+
+// The formats. The first is the original's (CONTRACT 4.4).
+const (
+	FormatEnvelope    PayloadFormat = "envelope"
+	FormatStandard    PayloadFormat = "standard"    // Standard Webhooks: {"type","timestamp","data"}
+	FormatCloudEvents PayloadFormat = "cloudevents" // CloudEvents 1.0, structured JSON
+)
+
+// PayloadFormats lists every format.
+func PayloadFormats() []PayloadFormat {
+	return []PayloadFormat{FormatEnvelope, FormatStandard, FormatCloudEvents}
+}
+
 // Subscribed tells whether the webhook wants events of the type.
 func (w *Webhook) Subscribed(eventType string) bool {
 	for _, e := range w.Events {
@@ -61,16 +135,27 @@ func (w *Webhook) Subscribed(eventType string) bool {
 // Credentials are the parts of a webhook that must never be read outside a process in clear: they travel and rest sealed
 // (DESIGN 9).
 type Credentials struct {
-	Secret  string            `json:"secret,omitempty"`
-	Headers map[string]string `json:"headers,omitempty"`
+	Secret          string            `json:"secret,omitempty"`
+	Headers         map[string]string `json:"headers,omitempty"`
+	RetiringSecrets []RetiringSecret  `json:"retiring_secrets,omitempty"`
+	Authorization   string            `json:"authorization,omitempty"`
+	SigningKey      string            `json:"signing_key,omitempty"`
+}
+
+// None tells whether there is nothing to hide.
+func (c *Credentials) None() bool {
+	return c.Secret == "" && len(c.Headers) == 0 && len(c.RetiringSecrets) == 0 && c.Authorization == "" && c.SigningKey == ""
 }
 
 // TakeCredentials removes the credentials from the webhook and returns them.
 func (w *Webhook) TakeCredentials() Credentials {
-	c := Credentials{Secret: w.Secret, Headers: w.Headers}
-	w.Secret, w.Headers = "", nil
+	c := Credentials{w.Secret, w.Headers, w.RetiringSecrets, w.Authorization, w.SigningKey}
+	w.PutCredentials(Credentials{})
 	return c
 }
 
 // PutCredentials puts credentials back.
-func (w *Webhook) PutCredentials(c Credentials) { w.Secret, w.Headers = c.Secret, c.Headers }
+func (w *Webhook) PutCredentials(c Credentials) {
+	w.Secret, w.Headers, w.RetiringSecrets = c.Secret, c.Headers, c.RetiringSecrets
+	w.Authorization, w.SigningKey = c.Authorization, c.SigningKey
+}

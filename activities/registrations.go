@@ -183,7 +183,7 @@ func differences(want, got *holdfast.Webhook, active bool) []string {
 		"secret":       want.Secret != got.Secret,
 		"headers":      !maps.Equal(want.Headers, got.Headers),
 		"filters":      !reflect.DeepEqual(want.Filters, got.Filters),
-		"retry_config": want.RetryConfig != got.RetryConfig,
+		"retry_config": !reflect.DeepEqual(want.RetryConfig, got.RetryConfig),
 		"static":       want.Static != got.Static,
 		"description":  want.Description != got.Description,
 		"disconnected": want.Disconnected != got.Disconnected,

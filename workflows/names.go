@@ -20,9 +20,13 @@ func QueueNode(nodeID string) string { return "holdfast-node-" + nodeID }
 
 // Workflow types.
 const (
-	TypeRegistration  = "Registration"
-	TypeDelivery      = "Delivery"
-	TypeDeliveryGroup = "DeliveryGroup"
+	TypeRegistration     = "Registration"
+	TypeDelivery         = "Delivery"
+	TypeDeliveryGroup    = "DeliveryGroup"
+	TypeConsistencyCheck = "ConsistencyCheck"
+	TypeAlert            = "Alert"
+	TypeReplay           = "Replay"
+	TypeSweep            = "Sweep"
 )
 
 // RegistrationID is the workflow id of a webhook's registration.
@@ -36,6 +40,28 @@ func DeliveryWorkflowID(webhookID, eventID string) string {
 // GroupID is the workflow id of a delivery group.
 func GroupID(nodeID, ulid string) string { return "group/" + nodeID + "/" + ulid }
 
+// ScheduleConsistency is the id of the schedule that starts ConsistencyCheck.
+const ScheduleConsistency = "consistency"
+
+// ConsistencyOnDemandID is the workflow id of a check that somebody asked for.
+const ConsistencyOnDemandID = "consistency/on-demand"
+
+// AlertWorkflowID is the workflow id of an alert's notification.
+func AlertWorkflowID(alertID string) string { return "alert/" + alertID }
+
+// ReplayWorkflowID is the workflow id of a replay.
+func ReplayWorkflowID(replayID string) string { return "replay/" + replayID }
+
+// SweepID is the workflow id of what holds, releases or cancels a webhook's open deliveries.
+func SweepID(webhookID string) string { return "sweep/" + webhookID }
+
+// Signals of Registration, sent by deliveries or by hand.
+const (
+	SignalReconnect      = "reconnect"
+	SignalDisconnect     = "disconnect"
+	SignalAutoDisconnect = "auto-disconnect"
+)
+
 // Signals of Delivery.
 const (
 	SignalRetryNow = "retry-now"
@@ -46,9 +72,17 @@ const (
 
 // Updates of Registration.
 const (
-	UpdateRegister = "register"
-	UpdateDelete   = "delete"
+	UpdateRegister     = "register"
+	UpdateChange       = "change"
+	UpdateRotateSecret = "rotate-secret"
+	UpdateDisconnect   = "disconnect" // like the signal, but answered
+	UpdateReconnect    = "reconnect"
+	UpdateReconcile    = "reconcile" // asked by the consistency check
+	UpdateDelete       = "delete"
 )
+
+// UpdateProbe makes a held Delivery attempt once, whatever its webhook's state, and answers how that went.
+const UpdateProbe = "probe"
 
 // QueryStatus answers the state of a Registration (with its audit trail) or a Delivery.
 const QueryStatus = "status"

@@ -12,7 +12,7 @@ import (
 type credentials struct{ keys *seal.Keyring }
 
 func (c credentials) SealCredentials(v holdfast.Credentials) (string, error) {
-	if v.Secret == "" && len(v.Headers) == 0 {
+	if v.None() {
 		return "", nil
 	}
 	text, err := json.Marshal(v)
