@@ -95,7 +95,9 @@ func New(cfg config.Config, roles Roles, logger *zap.Logger) (*App, error) {
 	a.store = redisstore.New(a.redis, redisstore.Options{
 		Prefix: cfg.Redis.Prefix, Sealer: storeSealer(keys), NodeTTL: cfg.Node.TTL, MarkTTL: cfg.Delivery.EventTTL,
 	})
-	a.registry = registry.New(registrySource{a.store}, redisstore.DigestOf, redisOperation, logger)
+	a.registry = registry.New(registrySource{a.store}, registry.Options{
+		DigestOf: redisstore.DigestOf, ParseDigest: redisstore.ParseDigest, Timeout: redisOperation,
+	}, logger)
 	a.presence = newPresence(a.store, a.registry, cfg.Node.ID, cfg.HTTP.Listen, cfg.Node.HeartbeatInterval, logger)
 	a.wire(credentials{keys}, policy, platform{platformClient})
 	return a, nil

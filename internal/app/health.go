@@ -31,10 +31,8 @@ func (h *health) Ready(ctx context.Context) (components map[string]string, ready
 	if a.askTemporal(ctx) != nil {
 		bad("temporal", "unreachable")
 	}
-	if _, err := a.registry.Snapshot(); err != nil {
-		bad("registry", "not loaded")
-	} else if why := a.registry.Degraded(); why != "" {
-		bad("registry", "degraded: "+why)
+	if why := a.registry.NotReady(); why != "" {
+		bad("registry", why)
 	}
 	if !h.connected.Load() {
 		bad("workers", "starting")

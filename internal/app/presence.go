@@ -12,7 +12,8 @@ import (
 )
 
 // presence makes the node known: it keeps the registry cache current and says so in a heartbeat. A node counts as alive
-// only after its first verified load, so that no registration waits for one that cannot match yet.
+// only after its first verified load, so that no registration waits for one that cannot match yet. That load may be of a
+// registry that is not complete: the consistency check, which completes it, needs a node that works.
 type presence struct {
 	store    *redisstore.Store
 	registry *registry.Registry

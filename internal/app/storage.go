@@ -24,17 +24,26 @@ func (s registrySource) Position(ctx context.Context) (registry.Position, error)
 
 func (s registrySource) Changes(ctx context.Context, since int64) (registry.Feed, error) {
 	f, err := s.store.Changes(ctx, since)
-	if err != nil {
-		return registry.Feed{}, err
-	}
+	return feed(f), err
+}
+
+func (s registrySource) Everything(ctx context.Context, since int64) (registry.Feed, error) {
+	f, err := s.store.Everything(ctx, since)
+	return feed(f), err
+}
+
+func (s registrySource) Distrust(ctx context.Context, incarnation, reason string) error {
+	return s.store.Distrust(ctx, incarnation, reason)
+}
+
+func feed(f redisstore.Feed) registry.Feed {
 	out := registry.Feed{
-		Position: registry.Position(f.Position), Full: f.Full, Webhooks: f.Webhooks, Removed: f.Removed,
-		Poisoned: map[string]error{},
+		Position: registry.Position(f.Position), Full: f.Full, Foreign: f.Foreign, Webhooks: f.Webhooks, Removed: f.Removed,
 	}
 	for _, p := range f.Poisoned {
-		out.Poisoned[p.ID] = p.Err
+		out.Poisoned = append(out.Poisoned, registry.Poisoned(p))
 	}
-	return out, nil
+	return out
 }
 
 // eventMarks is the storage as the dispatcher sees it.

@@ -36,6 +36,18 @@ func encodeWebhook(w *holdfast.Webhook, sealer Sealer) ([]byte, error) {
 		if stored.Secret, err = sealed(sealer, w.Secret); err != nil {
 			return nil, err
 		}
+		if stored.Authorization, err = sealed(sealer, w.Authorization); err != nil {
+			return nil, err
+		}
+		if stored.SigningKey, err = sealed(sealer, w.SigningKey); err != nil {
+			return nil, err
+		}
+		stored.RetiringSecrets = slices.Clone(w.RetiringSecrets)
+		for i := range stored.RetiringSecrets {
+			if stored.RetiringSecrets[i].Secret, err = sealed(sealer, w.RetiringSecrets[i].Secret); err != nil {
+				return nil, err
+			}
+		}
 		stored.Headers = maps.Clone(w.Headers)
 		for name, value := range stored.Headers {
 			if stored.Headers[name], err = sealed(sealer, value); err != nil {
@@ -89,6 +101,31 @@ type storedWebhook struct {
 	LastFailureAt number            `json:"last_failure_at"`
 	LastSuccessAt number            `json:"last_success_at"`
 	Description   string            `json:"description"`
+
+	Disconnection lenient[holdfast.Disconnection] `json:"disconnection"`
+	Retiring      []struct {
+		Secret string `json:"secret"`
+		Until  number `json:"until"`
+	} `json:"retiring_secrets"`
+	Authorization string                          `json:"authorization"`
+	SigningKey    string                          `json:"signing_key"`
+	Format        lenient[holdfast.PayloadFormat] `json:"format"`
+	Handshake     truthy                          `json:"handshake"`
+	Filter        string                          `json:"filter_expression"` // of another type it is not ignored: all would pass
+	RateLimit     lenient[float64]                `json:"rate_limit"`
+	OrderingKey   lenient[string]                 `json:"ordering_key"`
+}
+
+// credentials are the values that rest sealed.
+func (in *storedWebhook) credentials() []string {
+	all := []string{in.Secret, in.Authorization, in.SigningKey}
+	for _, r := range in.Retiring {
+		all = append(all, r.Secret)
+	}
+	for _, value := range in.Headers {
+		all = append(all, string(value))
+	}
+	return all
 }
 
 // decodeWebhook reads an entry of the registry. The id is the entry's field, whatever the JSON says.
@@ -102,7 +139,8 @@ func decodeWebhook(id, text string, revision int64, sealer Sealer) (*holdfast.We
 		ConsecutiveFailures: int(in.ConsecutiveFailures), Disconnected: bool(in.Disconnected),
 		RetryConfig: holdfast.DefaultRetryPolicy(), URL: in.URL, Events: in.Events, Active: bool(in.Active),
 		Static: bool(in.Static), LastFailureAt: in.LastFailureAt.int(), LastSuccessAt: in.LastSuccessAt.int(),
-		Description: in.Description, Revision: revision,
+		Description: in.Description, Revision: revision, Disconnection: in.Disconnection.value, Handshake: bool(in.Handshake),
+		Format: in.Format.orZero(), Filter: in.Filter, RateLimit: in.RateLimit.orZero(), OrderingKey: in.OrderingKey.orZero(),
 	}
 	if r := in.RetryConfig; r != nil {
 		w.RetryConfig = holdfast.RetryPolicy{
@@ -122,19 +160,39 @@ func decodeWebhook(id, text string, revision int64, sealer Sealer) (*holdfast.We
 			}
 		}
 	}
-	var err error
+	if err := in.open(w, sealer); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// open puts the credentials into the webhook in clear.
+func (in *storedWebhook) open(w *holdfast.Webhook, sealer Sealer) (err error) {
 	if w.Secret, err = opened(sealer, in.Secret); err != nil {
-		return nil, fmt.Errorf("secret: cannot be opened: %w", err)
+		return fmt.Errorf("secret: cannot be opened: %w", err)
+	}
+	if w.Authorization, err = opened(sealer, in.Authorization); err != nil {
+		return fmt.Errorf("authorization: cannot be opened: %w", err)
+	}
+	if w.SigningKey, err = opened(sealer, in.SigningKey); err != nil {
+		return fmt.Errorf("signing_key: cannot be opened: %w", err)
+	}
+	for _, r := range in.Retiring {
+		secret, err := opened(sealer, r.Secret)
+		if err != nil {
+			return fmt.Errorf("retiring_secrets: cannot be opened: %w", err)
+		}
+		w.RetiringSecrets = append(w.RetiringSecrets, holdfast.RetiringSecret{Secret: secret, Until: r.Until.int()})
 	}
 	if len(in.Headers) > 0 {
 		w.Headers = make(map[string]string, len(in.Headers))
 		for name, value := range in.Headers {
 			if w.Headers[name], err = opened(sealer, string(value)); err != nil {
-				return nil, fmt.Errorf("headers.%s: cannot be opened: %w", name, err)
+				return fmt.Errorf("headers.%s: cannot be opened: %w", name, err)
 			}
 		}
 	}
-	return w, nil
+	return nil
 }
 
 // describe keeps the value out of a type error: it may be a secret.
@@ -150,7 +208,8 @@ func describe(err error) error {
 
 // usable checks the configuration and leaves out what an original's webhook may carry without harm, so that a working
 // webhook is not lost over it: event types that do not exist or are named twice, retry settings out of bounds, headers
-// that may not be set. What then still breaks a rule makes the entry unusable (D31).
+// that may not be set, a pace, format or order that does not exist; the original lets its callers write any field. What
+// then still breaks a rule makes the entry unusable (D31).
 func usable(w *holdfast.Webhook) error {
 	if len(w.Violations()) == 0 {
 		return nil
@@ -167,6 +226,19 @@ func usable(w *holdfast.Webhook) error {
 	r.InitialDelayMS = min(max(r.InitialDelayMS, holdfast.MinRetryDelayMS), holdfast.MaxRetryDelayMS)
 	r.BackoffMultiplier = min(max(r.BackoffMultiplier, 1), holdfast.MaxRetryMultiplier)
 	r.MaxDelayMS = min(max(r.MaxDelayMS, r.InitialDelayMS), holdfast.MaxRetryDelayMS)
+	if !slices.Contains(holdfast.PayloadFormats(), w.Format) {
+		w.Format = ""
+	}
+	probe := holdfast.Webhook{
+		URL: "http://localhost", Events: holdfast.EventTypes, RetryConfig: holdfast.DefaultRetryPolicy(), RateLimit: w.RateLimit,
+	}
+	if len(probe.Violations()) > 0 {
+		w.RateLimit = 0
+	}
+	probe.RateLimit, probe.OrderingKey = 0, w.OrderingKey
+	if len(probe.Violations()) > 0 {
+		w.OrderingKey = ""
+	}
 	maps.DeleteFunc(w.Headers, func(name, value string) bool {
 		probe := holdfast.Webhook{
 			URL: "http://localhost", Events: holdfast.EventTypes, RetryConfig: holdfast.DefaultRetryPolicy(),
@@ -207,6 +279,23 @@ func (t *truthy) UnmarshalJSON(b []byte) error {
 		*t = truthy(err != nil || f != 0)
 	}
 	return nil
+}
+
+// lenient is a value that is left out when it has another type.
+type lenient[T any] struct{ value *T }
+
+func (l *lenient[T]) UnmarshalJSON(b []byte) error {
+	if json.Unmarshal(b, &l.value) != nil {
+		l.value = nil
+	}
+	return nil
+}
+
+func (l lenient[T]) orZero() (value T) {
+	if l.value != nil {
+		value = *l.value
+	}
+	return value
 }
 
 // scalar is a header value: a string, or a number or boolean as its text.

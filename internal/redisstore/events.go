@@ -35,7 +35,7 @@ func (s *Store) BeginEvents(ctx context.Context, ids []string) (Position, []*Eve
 	// The token is the call's own: a client that repeats a pipeline whose answer got lost finds its own claim.
 	token := s.claim + rand.Text()
 	pipe := s.client.Pipeline()
-	at := pipe.MGet(ctx, s.keys.revision(), s.keys.digest())
+	at := pipe.MGet(ctx, s.keys.forPosition()...)
 	claims := make([]*redis.StatusCmd, len(ids))
 	for i, id := range ids {
 		claims[i] = pipe.SetArgs(ctx, s.keys.event(id), token, redis.SetArgs{Mode: "NX", Get: true, TTL: s.opts.ClaimTTL})
@@ -57,7 +57,7 @@ func (s *Store) BeginEvents(ctx context.Context, ids []string) (Position, []*Eve
 		}
 	}
 	values := at.Val()
-	return position(text(values[0]), text(values[1])), marks, nil
+	return position(text(values[0]), text(values[1]), text(values[2])), marks, nil
 }
 
 // decodeMark reads a mark. One that cannot be read is taken for a claim: it says that the event was begun, not how.

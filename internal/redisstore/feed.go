@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -18,8 +19,13 @@ const pageSize = 1000
 type Feed struct {
 	Position Position
 	Full     bool
+	// Foreign tells that the revision asked for belongs to another history: Redis was restored from a backup that is older
+	// than it. Nothing but Position is set then.
+	Foreign  bool
 	Webhooks []*holdfast.Webhook // by id
-	Removed  []string
+	// Removed names what is not in the registry and says at which revision it was removed. In a full feed these are the
+	// removals since a registry that is not complete began: a copy that keeps what such a registry lacks must not keep them.
+	Removed  map[string]int64
 	Poisoned []Poisoned
 }
 
@@ -34,42 +40,74 @@ type Poisoned struct {
 
 // Position says how far the registry is. CodeUnavailable.
 func (s *Store) Position(ctx context.Context) (Position, error) {
-	values, err := s.client.MGet(ctx, s.keys.revision(), s.keys.digest()).Result()
+	at, err := s.rawPosition(ctx)
+	return at, unavailable("reading the registry's position", err)
+}
+
+func (s *Store) rawPosition(ctx context.Context) (Position, error) {
+	values, err := s.client.MGet(ctx, s.keys.forPosition()...).Result()
 	if err != nil {
-		return Position{}, unavailable("reading the registry's position", err)
+		return Position{}, err
 	}
-	return position(text(values[0]), text(values[1])), nil
+	return position(text(values[0]), text(values[1]), text(values[2])), nil
 }
 
 // Changes reads what changed after revision since. It reads everything (Full) when since is 0 or the change stream does
-// not tell: it was trimmed past since, or since belongs to another history, as after a restore of Redis. CodeAborted
+// not tell because it was trimmed past since, and nothing (Foreign) when since belongs to another history. CodeAborted
 // when the registry changes faster than it can be read; CodeUnavailable.
 func (s *Store) Changes(ctx context.Context, since int64) (Feed, error) {
 	if since > 0 {
 		entries := map[string]entry{}
-		at, ok, err := s.follow(ctx, since, entries)
-		if err != nil {
+		at, reach, err := s.follow(ctx, since, entries)
+		switch {
+		case err != nil:
 			return Feed{}, unavailable("reading changes", err)
-		}
-		if ok {
+		case reach == reached:
 			return s.feed(at, false, entries), nil
+		case reach == foreign:
+			return Feed{Position: at, Foreign: true}, nil
 		}
 	}
-	for range 5 {
+	return s.Everything(ctx, since)
+}
+
+// Everything reads the whole registry without keeping Redis busy, for a copy at revision since: nothing (Foreign) when
+// since is not 0 and belongs to another history. Errors are those of Changes.
+func (s *Store) Everything(ctx context.Context, since int64) (Feed, error) {
+	for range loadTries {
 		at, entries, ok, err := s.everything(ctx)
 		if err != nil {
 			return Feed{}, unavailable("reading the registry", err)
 		}
-		if ok {
-			return s.feed(at, true, entries), nil
+		if !ok {
+			continue
 		}
+		if since > 0 { // asked last, so that a restore during the load is noticed
+			values, err := s.changes(ctx, since, 1)
+			if err != nil {
+				return Feed{}, unavailable("reading changes", err)
+			}
+			if text(values[3]) == foreignMark {
+				return Feed{Position: at, Foreign: true}, nil
+			}
+		}
+		return s.feed(at, true, entries), nil
 	}
-	return Feed{}, holdfast.Errorf(holdfast.CodeAborted, "the registry changes faster than it can be read")
+	return Feed{}, errTooFast()
+}
+
+// loadTries is how often a read of everything begins again because the change stream was trimmed, or Redis wiped or
+// restored, while it was under way.
+const loadTries = 5
+
+func errTooFast() error {
+	return holdfast.Errorf(holdfast.CodeAborted, "the registry changes faster than it can be read")
 }
 
 // entry is an entry as read, before it is decoded. Without JSON it is not in the registry.
 type entry struct {
 	revision int64
+	removed  int64 // the revision of its removal
 	json     string
 	present  bool
 }
@@ -83,60 +121,95 @@ func put(entries map[string]entry, flat []any) {
 	}
 }
 
+// reach is how far the change stream leads.
+type reach int
+
+const (
+	reached reach = iota // to the position
+	lost                 // it does not tell
+	foreign              // it is the stream of another history
+)
+
+// foreignMark is how the script says so.
+const foreignMark = "foreign"
+
+func (s *Store) changes(ctx context.Context, since int64, limit int) ([]any, error) {
+	return reply(changesScript.Run(ctx, s.client, s.keys.forChanges(), since, limit), 4)
+}
+
 // follow collects the changes after a revision, page by page. Only the last page is read at the position returned; what
-// changed meanwhile in the earlier ones is in the later ones. ok is false when the stream cannot tell.
-func (s *Store) follow(ctx context.Context, since int64, entries map[string]entry) (at Position, ok bool, err error) {
+// changed meanwhile in the earlier ones is in the later ones.
+func (s *Store) follow(ctx context.Context, since int64, entries map[string]entry) (Position, reach, error) {
 	for {
-		values, err := reply(changesScript.Run(ctx, s.client, s.keys.forChanges(), since, pageSize), 3)
+		values, err := s.changes(ctx, since, pageSize)
 		if err != nil {
-			return Position{}, false, err
+			return Position{}, lost, err
 		}
-		at, upTo := position(text(values[0]), text(values[1])), parseInt(text(values[2]))
-		if upTo == 0 {
-			return at, false, nil
+		at, upTo := position(text(values[0]), text(values[1]), text(values[2])), text(values[3])
+		switch upTo {
+		case "":
+			return at, lost, nil
+		case foreignMark:
+			return at, foreign, nil
 		}
-		put(entries, values[3:])
-		if upTo >= at.Revision {
-			return at, true, nil
+		put(entries, values[4:])
+		if since = parseInt(upTo); since >= at.Revision {
+			return at, reached, nil
 		}
-		since = upTo
 	}
 }
 
-// everything collects the whole registry without keeping Redis busy: the position first, then page by page, then what
-// changed since that position. ok is false when that must begin again.
+// everything collects the whole registry: the position first, then page by page, then what changed since that position.
+// ok is false when that must begin again.
 func (s *Store) everything(ctx context.Context) (at Position, entries map[string]entry, ok bool, err error) {
-	if at, err = s.rawPosition(ctx); err != nil {
-		return at, nil, false, err
+	began, err := s.rawPosition(ctx)
+	if err != nil {
+		return began, nil, false, err
 	}
 	entries = map[string]entry{}
+	if !began.Complete {
+		if err = s.addRemoved(ctx, entries); err != nil {
+			return began, nil, false, err
+		}
+	}
 	for cursor := "0"; ; {
 		values, err := reply(pageScript.Run(ctx, s.client, s.keys.forPage(), cursor, pageSize), 1)
 		if err != nil {
-			return at, nil, false, err
+			return began, nil, false, err
 		}
 		put(entries, values[1:])
 		if cursor = text(values[0]); cursor == "0" {
 			break
 		}
 	}
-	if at.Revision == 0 {
-		// Nothing to follow from: good as long as no first write came in between.
-		now, err := s.rawPosition(ctx)
-		return now, entries, now.Revision == 0, err
-	}
-	if at, ok, err = s.follow(ctx, at.Revision, entries); err != nil || !ok {
+	if at, ok, err = s.catchUp(ctx, began, entries); err != nil || !ok {
 		return at, nil, false, err
 	}
 	return at, entries, true, s.addOrphans(ctx, at, entries)
 }
 
-func (s *Store) rawPosition(ctx context.Context) (Position, error) {
-	values, err := s.client.MGet(ctx, s.keys.revision(), s.keys.digest()).Result()
-	if err != nil {
-		return Position{}, err
+// catchUp adds what changed since a read of everything began. ok is false when the stream does not tell or another
+// incarnation began.
+func (s *Store) catchUp(ctx context.Context, began Position, entries map[string]entry) (at Position, ok bool, err error) {
+	if began.Revision == 0 {
+		// Nothing to follow from: good as long as no first write came in between.
+		at, err = s.rawPosition(ctx)
+		return at, at.Revision == 0, err
 	}
-	return position(text(values[0]), text(values[1])), nil
+	at, reach, err := s.follow(ctx, began.Revision, entries)
+	return at, reach == reached && at.Incarnation == began.Incarnation && at.Complete == began.Complete, err
+}
+
+// addRemoved notes what was removed since a registry that is not complete began.
+func (s *Store) addRemoved(ctx context.Context, entries map[string]entry) error {
+	iter := s.client.HScan(ctx, s.keys.removed(), 0, "", pageSize).Iterator()
+	for iter.Next(ctx) {
+		id := iter.Val()
+		if iter.Next(ctx) {
+			entries[id] = entry{removed: parseInt(iter.Val())}
+		}
+	}
+	return iter.Err()
 }
 
 // addOrphans finds entries that have a revision and so count in the digest, but are not in the registry: the original
@@ -168,7 +241,7 @@ func (s *Store) addOrphans(ctx context.Context, at Position, entries map[string]
 var errOrphan = errors.New("it has a revision but is not in the registry: it was removed by other means than Holdfast")
 
 func (s *Store) feed(at Position, full bool, entries map[string]entry) Feed {
-	f := Feed{Position: at, Full: full}
+	f := Feed{Position: at, Full: full, Removed: map[string]int64{}}
 	if full {
 		f.Webhooks = make([]*holdfast.Webhook, 0, len(entries))
 	}
@@ -177,9 +250,7 @@ func (s *Store) feed(at Position, full bool, entries map[string]entry) Feed {
 		case !e.present && e.revision > 0:
 			f.Poisoned = append(f.Poisoned, Poisoned{ID: id, Revision: e.revision, Err: errOrphan})
 		case !e.present:
-			if !full {
-				f.Removed = append(f.Removed, id)
-			}
+			f.Removed[id] = cmp.Or(e.removed, at.Revision)
 		default:
 			w, err := decodeWebhook(id, e.json, e.revision, s.opts.Sealer)
 			if err == nil {
@@ -194,6 +265,5 @@ func (s *Store) feed(at Position, full bool, entries map[string]entry) Feed {
 	}
 	slices.SortFunc(f.Webhooks, func(a, b *holdfast.Webhook) int { return strings.Compare(a.ID, b.ID) })
 	slices.SortFunc(f.Poisoned, func(a, b Poisoned) int { return strings.Compare(a.ID, b.ID) })
-	slices.Sort(f.Removed)
 	return f
 }

@@ -53,6 +53,21 @@ func (k keys) digest() string { return k.prefix + ":digest" }
 // changes is a stream: one entry {rev, id, op} for each change, its id "<rev>-0".
 func (k keys) changes() string { return k.prefix + ":changes" }
 
+// incarnation is a string: "<born>:<id>:<1 when complete, else 0>:<reason>"; see Position.
+func (k keys) incarnation() string { return k.prefix + ":incarnation" }
+
+// removed is a hash: webhook id → revision of its removal, for those removed while the registry is not complete.
+func (k keys) removed() string { return k.prefix + ":removed" }
+
+// hashes is a hash: webhook id → hash of the JSON that was written, by which changes made by others are found.
+func (k keys) hashes() string { return k.prefix + ":hashes" }
+
+// alerts is a hash: alert id → "<raised ms>|<updated ms>|<count>|<resolved ms>|<JSON of the rest>".
+func (k keys) alerts() string { return k.prefix + ":alerts" }
+
+// consistency is a list: reports of consistency checks as JSON, newest first.
+func (k keys) consistency() string { return k.prefix + ":consistency" }
+
 // nodes is a hash: node id → "<heartbeat ms>|<node JSON>".
 func (k keys) nodes() string { return k.prefix + ":nodes" }
 
@@ -77,7 +92,10 @@ func (k keys) requests(id string) string { return k.receiver(id) + ":requests" }
 // The keys of each script, in the order its head lists them.
 
 func (k keys) forWrite(id string) []string {
-	return []string{k.registry(), k.active(), k.revisions(), k.digest(), k.revision(), k.changes(), k.stats(id)}
+	return []string{
+		k.registry(), k.active(), k.revisions(), k.digest(), k.revision(), k.changes(), k.incarnation(), k.removed(),
+		k.hashes(), k.stats(id),
+	}
 }
 
 func (k keys) forRead(id string) []string {
@@ -86,14 +104,31 @@ func (k keys) forRead(id string) []string {
 
 func (k keys) forRemove(id string) []string {
 	return []string{
-		k.registry(), k.active(), k.revisions(), k.digest(), k.revision(), k.changes(),
-		k.stats(id), k.attempts(id), k.deliveriesOf(id), k.records(id), k.finals(id),
+		k.registry(), k.active(), k.revisions(), k.digest(), k.revision(), k.changes(), k.incarnation(), k.removed(),
+		k.hashes(), k.stats(id), k.attempts(id), k.deliveriesOf(id), k.records(id), k.finals(id),
 	}
 }
 
 func (k keys) forChanges() []string {
-	return []string{k.revision(), k.digest(), k.changes(), k.registry(), k.revisions()}
+	return []string{k.revision(), k.digest(), k.incarnation(), k.changes(), k.registry(), k.revisions()}
 }
+
+// forPosition are the keys whose values make a Position.
+func (k keys) forPosition() []string { return []string{k.revision(), k.digest(), k.incarnation()} }
+
+func (k keys) forMark() []string {
+	return []string{k.revisions(), k.digest(), k.revision(), k.changes(), k.incarnation(), k.removed()}
+}
+
+func (k keys) forAudit() []string {
+	return []string{k.registry(), k.active(), k.revisions(), k.hashes()}
+}
+
+func (k keys) forInspect() []string { return []string{k.registry(), k.active(), k.revisions()} }
+
+func (k keys) forRepair() []string { return []string{k.registry(), k.active()} }
+
+func (k keys) forDigest() []string { return []string{k.digest(), k.revision()} }
 
 func (k keys) forPage() []string { return []string{k.registry(), k.revisions()} }
 

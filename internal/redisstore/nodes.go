@@ -25,6 +25,14 @@ type Node struct {
 	Degraded    string `json:"degraded,omitempty"`
 }
 
+// Status describes the node for people.
+func (n Node) Status(alive bool) holdfast.NodeStatus {
+	return holdfast.NodeStatus{
+		ID: n.ID, Address: n.Address, Alive: alive, StartedAt: n.StartedAt, HeartbeatAt: n.HeartbeatAt,
+		Revision: n.Revision, Digest: n.Digest, Webhooks: n.Webhooks, Degraded: n.Degraded,
+	}
+}
+
 // Heartbeat stores a node as alive now, by Redis' clock, and drops entries that are older than a day. CodeUnavailable.
 func (s *Store) Heartbeat(ctx context.Context, n Node) error {
 	encoded, err := marshal(n)

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"strconv"
 
@@ -10,7 +11,8 @@ import (
 
 // WriteWebhook stores a webhook whole: registry, active set, statistics, revision, change entry and digest in one atomic
 // step (D3, D12). It returns the new revision and sets w.Revision. Writing the same webhook again is harmless. The
-// counters of deliveries are not touched, except that a webhook without any begins with w.ConsecutiveFailures.
+// counters of deliveries are not touched, except that a webhook without any begins with w.ConsecutiveFailures. The first
+// write to an empty Redis begins an incarnation, which is not complete.
 //
 // CodeInvalid without an id; CodeInternal when credentials cannot be sealed; CodeUnavailable.
 func (s *Store) WriteWebhook(ctx context.Context, w *holdfast.Webhook) (revision int64, err error) {
@@ -26,7 +28,7 @@ func (s *Store) WriteWebhook(ctx context.Context, w *holdfast.Webhook) (revision
 		active = "1"
 	}
 	revision, err = writeScript.Run(ctx, s.client, s.keys.forWrite(w.ID),
-		w.ID, encoded, active, s.opts.Limits.Changes, w.ConsecutiveFailures).Int64()
+		w.ID, encoded, active, s.opts.Limits.Changes, w.ConsecutiveFailures, rand.Text()).Int64()
 	if err != nil {
 		return 0, unavailable("writing a webhook", err)
 	}
@@ -35,10 +37,12 @@ func (s *Store) WriteWebhook(ctx context.Context, w *holdfast.Webhook) (revision
 }
 
 // RemoveWebhook removes a webhook and everything kept under its id in one atomic step. It returns the registry's
-// revision afterwards and whether there was anything to remove; when not, the revision is unchanged. A webhook that
-// somebody else took out of the registry is still known by its revision, and counts as existing. CodeUnavailable.
+// revision afterwards and whether there was anything to remove; when not, the revision is unchanged in a complete
+// registry. In one that is not, nodes may still keep a webhook from before a wipe: there every removal is a change with a
+// revision. A webhook that somebody else took out of the registry is still known by its revision, and counts as existing.
+// CodeUnavailable.
 func (s *Store) RemoveWebhook(ctx context.Context, id string) (revision int64, existed bool, err error) {
-	values, err := reply(removeScript.Run(ctx, s.client, s.keys.forRemove(id), id, s.opts.Limits.Changes), 2)
+	values, err := reply(removeScript.Run(ctx, s.client, s.keys.forRemove(id), id, s.opts.Limits.Changes, rand.Text()), 2)
 	if err != nil {
 		return 0, false, unavailable("removing a webhook", err)
 	}

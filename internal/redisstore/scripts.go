@@ -22,6 +22,22 @@ var (
 	changesSource string
 	//go:embed lua/page.lua
 	pageSource string
+	//go:embed lua/mark.lua
+	markSource string
+	//go:embed lua/audit.lua
+	auditSource string
+	//go:embed lua/inspect.lua
+	inspectSource string
+	//go:embed lua/repair_active.lua
+	repairActiveSource string
+	//go:embed lua/set_digest.lua
+	setDigestSource string
+	//go:embed lua/raise_alert.lua
+	raiseAlertSource string
+	//go:embed lua/resolve_alert.lua
+	resolveAlertSource string
+	//go:embed lua/save_report.lua
+	saveReportSource string
 	//go:embed lua/record.lua
 	recordSource string
 	//go:embed lua/settled.lua
@@ -46,6 +62,14 @@ var (
 	removeScript         = redis.NewScript(preludeSource + removeSource)
 	changesScript        = redis.NewScript(changesSource)
 	pageScript           = redis.NewScript(pageSource)
+	markScript           = redis.NewScript(preludeSource + markSource)
+	auditScript          = redis.NewScript(auditSource)
+	inspectScript        = redis.NewScript(inspectSource)
+	repairActiveScript   = redis.NewScript(repairActiveSource)
+	setDigestScript      = redis.NewScript(setDigestSource)
+	raiseAlertScript     = redis.NewScript(raiseAlertSource)
+	resolveAlertScript   = redis.NewScript(resolveAlertSource)
+	saveReportScript     = redis.NewScript(saveReportSource)
 	recordScript         = redis.NewScript(recordSource)
 	settledScript        = redis.NewScript(settledSource)
 	resetFailuresScript  = redis.NewScript(resetFailuresSource)

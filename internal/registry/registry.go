@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -11,29 +12,54 @@ import (
 	"github.com/emprops/holdfast"
 )
 
-// Source is where the registry is kept.
+// Source is where the registry is kept. What fails has CodeUnavailable.
 type Source interface {
-	// Position is one cheap read; the zero Position means that there is no registry. CodeUnavailable when it fails.
+	// Position is one cheap read; the zero Position means that there is no registry.
 	Position(ctx context.Context) (Position, error)
-	// Changes returns what brings a snapshot at revision since up to date; everything when since is 0.
+	// Changes returns what brings a snapshot at revision since up to date, which is everything when since is 0.
 	Changes(ctx context.Context, since int64) (Feed, error)
+	// Everything returns everything for a snapshot at revision since, or that since is foreign.
+	Everything(ctx context.Context, since int64) (Feed, error)
+	// Distrust begins a new incarnation of the registry, not complete, in place of one that was restored from a backup. It
+	// does nothing when another incarnation is there.
+	Distrust(ctx context.Context, incarnation, reason string) error
+}
+
+// Options configure a Registry. The functions say how the source computes its digest and are required, but for Compile.
+type Options struct {
+	// DigestOf is a webhook's part of the digest, which is the exclusive or of all parts.
+	DigestOf func(id string, revision int64) uint64
+	// ParseDigest reads a digest as Position has it.
+	ParseDigest func(text string) uint64
+	// Compile makes a filter expression ready to be asked. A webhook whose expression it refuses is poisoned.
+	Compile func(expression string) (func(*holdfast.Event) bool, error)
+
+	Timeout     time.Duration // of a look at the position; default 3 s
+	LoadTimeout time.Duration // of a refresh; default 2 min
 }
 
 // Registry keeps a node's snapshot of the registry. Make it with New.
+//
+// A snapshot never loses a webhook because the source did: it was wiped, restored from a backup, or cannot be read. The
+// registry in the source has an incarnation, which is complete once everything that was ever registered is known to be in
+// it. While it is not, the snapshot keeps what it has and the source lacks, except what is removed explicitly.
 type Registry struct {
-	source   Source
-	digestOf DigestOf
-	logger   *zap.Logger
-	timeout  time.Duration
+	source Source
+	opts   Options
+	logger *zap.Logger
 
 	snapshot atomic.Pointer[Snapshot]
 	degraded atomic.Pointer[string]
-	refresh  sync.Mutex // one refresh at a time; whoever waits finds it done
+
+	mu     sync.Mutex
+	flight *flight // the refresh under way
 }
 
-// New returns a registry with nothing loaded. timeout bounds each read of the source.
-func New(source Source, digestOf DigestOf, timeout time.Duration, logger *zap.Logger) *Registry {
-	return &Registry{source: source, digestOf: digestOf, timeout: timeout, logger: logger}
+// New returns a registry with nothing loaded.
+func New(source Source, opts Options, logger *zap.Logger) *Registry {
+	opts.Timeout = cmp.Or(opts.Timeout, 3*time.Second)
+	opts.LoadTimeout = cmp.Or(opts.LoadTimeout, 2*time.Minute)
+	return &Registry{source: source, opts: opts, logger: logger}
 }
 
 // Snapshot returns the current snapshot; CodeUnavailable before the first verified load.
@@ -57,7 +83,16 @@ func (r *Registry) Webhook(id string) (*holdfast.Webhook, error) {
 	return nil, holdfast.Errorf(holdfast.CodeNotFound, "there is no webhook %q", id)
 }
 
-// Degraded returns why the snapshot may be behind, or "" when it was found current at the last look.
+// Why a snapshot may not be what the registry should be.
+const (
+	unreachable = "storage is unavailable"
+	slow        = "a refresh takes longer than an event can wait"
+	wiped       = "the registry in storage was wiped"
+	rebuilding  = "the registry is being rebuilt"
+)
+
+// Degraded returns why the snapshot may be behind or lack webhooks, or "" when it was found current and complete at the
+// last look.
 func (r *Registry) Degraded() string {
 	if why := r.degraded.Load(); why != nil {
 		return *why
@@ -65,14 +100,24 @@ func (r *Registry) Degraded() string {
 	return ""
 }
 
+// NotReady returns why a node should not be asked to match events (D5), or "" when it should: its snapshot is loaded,
+// current and complete.
+func (r *Registry) NotReady() string {
+	if r.snapshot.Load() == nil {
+		return "not loaded"
+	}
+	if why := r.Degraded(); why != "" {
+		return "degraded: " + why
+	}
+	return ""
+}
+
 // Current compares the snapshot with the source and refreshes it when it is behind. On an error the last good snapshot
-// stays in use and the registry counts as degraded.
+// stays in use and the registry counts as degraded. A snapshot of a registry that is being rebuilt is current.
 func (r *Registry) Current(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
-	defer cancel()
-	position, err := r.source.Position(ctx)
+	position, err := r.position(ctx)
 	if err != nil {
-		return r.degrade("storage is unavailable", err)
+		return r.degrade(unreachable, err)
 	}
 	return r.CurrentAt(ctx, position)
 }
@@ -80,15 +125,23 @@ func (r *Registry) Current(ctx context.Context) error {
 // CurrentAt is Current for a caller that has read the source's position already.
 func (r *Registry) CurrentAt(ctx context.Context, position Position) error {
 	if s := r.snapshot.Load(); s != nil && s.position == position {
-		r.degraded.Store(nil)
+		r.settle(s)
 		return nil
 	}
-	return r.advance(ctx, position)
+	return r.refresh(ctx, position, false)
 }
 
 // Refresh brings the snapshot to at least the revision, verified, and returns its position.
 func (r *Registry) Refresh(ctx context.Context, atLeast int64) (revision int64, digest string, count int, err error) {
-	err = r.Current(ctx)
+	return r.report(atLeast, r.Current(ctx))
+}
+
+// Rebuild is Refresh with everything read anew.
+func (r *Registry) Rebuild(ctx context.Context) (revision int64, digest string, count int, err error) {
+	return r.report(0, r.refresh(ctx, Position{}, true))
+}
+
+func (r *Registry) report(atLeast int64, err error) (int64, string, int, error) {
 	s := r.snapshot.Load()
 	if s == nil {
 		return 0, "", 0, err
@@ -99,71 +152,27 @@ func (r *Registry) Refresh(ctx context.Context, atLeast int64) (revision int64, 
 	return s.position.Revision, s.position.Digest, s.Len(), err
 }
 
-const wentBack = "the registry in storage went back; it was wiped or restored"
-
-// advance refreshes to the wanted position or past it.
-func (r *Registry) advance(ctx context.Context, want Position) error {
-	r.refresh.Lock()
-	defer r.refresh.Unlock()
-	old := r.snapshot.Load()
-	if old != nil && old.position.Revision > want.Revision {
-		// Either another call refreshed after this one read its position, or the registry really went back.
-		var err error
-		if want, err = r.source.Position(ctx); err != nil {
-			return r.degrade("storage is unavailable", err)
-		}
-		if want.Revision < old.position.Revision {
-			// Wiped or restored. Emptying the snapshot would lose webhooks that are still registered, so the last good
-			// state stays until the registrations have been written again (G5).
-			return r.degrade(wentBack, nil)
-		}
-	}
-	if old != nil && old.position == want {
-		r.degraded.Store(nil)
-		return nil
-	}
-	since := int64(0)
-	if old != nil {
-		since = old.position.Revision
-	}
-	next, err := r.load(ctx, old, since)
-	if err != nil {
-		return r.degrade("storage is unavailable", err)
-	}
-	if old != nil && next.position.Revision < old.position.Revision { // wiped after the look at its position
-		return r.degrade(wentBack, nil)
-	}
-	r.snapshot.Store(next)
-	r.degraded.Store(nil)
-	return nil
-}
-
-// load applies the changes since a revision and verifies the result; a mismatch is answered by a full load.
-func (r *Registry) load(ctx context.Context, old *Snapshot, since int64) (*Snapshot, error) {
-	feed, err := r.source.Changes(ctx, since)
-	if err != nil {
-		return nil, err
-	}
-	if old == nil {
-		old = &Snapshot{}
-	}
-	next := old.apply(feed, r.digestOf)
-	for id, why := range feed.Poisoned {
-		r.logger.Warn("a stored webhook cannot be read and is left out", zap.String("webhook_id", id), zap.Error(why))
-	}
-	if feed.Full && len(next.poisoned) == 0 && (next.unread != 0 || next.unreadDigest != 0) {
-		// The stored digest itself is off: someone wrote around the scripts. The entries are what counts.
-		r.logger.Warn("the stored registry digest does not match the entries", zap.Int64("revision", feed.Position.Revision))
-	}
-	if next.verified() {
-		return next, nil
-	}
-	r.logger.Warn("registry snapshot does not match the stored digest; loading it anew", zap.Int64("revision", feed.Position.Revision))
-	return r.load(ctx, nil, 0)
-}
-
 // Unreachable notes that the source cannot be read, as a caller has found.
-func (r *Registry) Unreachable(cause error) { _ = r.degrade("storage is unavailable", cause) }
+func (r *Registry) Unreachable(cause error) { _ = r.degrade(unreachable, cause) }
+
+func (r *Registry) position(ctx context.Context) (Position, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
+	defer cancel()
+	return r.source.Position(ctx)
+}
+
+// settle notes that the snapshot is what the source has.
+func (r *Registry) settle(s *Snapshot) {
+	if s.position.Complete {
+		r.degraded.Store(nil)
+		return
+	}
+	why := rebuilding
+	if r.degraded.Swap(&why) == nil {
+		r.logger.Warn("webhook registry is not complete: waiting for the registrations to be written again",
+			zap.Int("webhooks", s.Len()))
+	}
+}
 
 func (r *Registry) degrade(why string, cause error) error {
 	if r.degraded.Swap(&why) == nil {

@@ -1,11 +1,11 @@
 package registry
 
 import (
-	"fmt"
-	"maps"
+	"iter"
 	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/tidwall/btree"
 
 	"github.com/emprops/holdfast"
 )
@@ -13,172 +13,199 @@ import (
 // Position says which state of the registry a snapshot shows. Digest and Count cover the webhooks that have a revision,
 // that is all but those the original wrote.
 type Position struct {
-	Revision int64
-	Count    int64
-	Digest   string
+	Revision    int64
+	Count       int64
+	Digest      string
+	Incarnation string // of the registry; another after it was wiped or restored
+	Born        int64  // the revision at which the incarnation began
+	Complete    bool   // the registry has every webhook there is; while it does not, what it lacks may still come back
 }
 
-// Snapshot is one immutable state of the registry.
+// entry is a webhook in a snapshot.
+type entry struct {
+	id      string
+	webhook *holdfast.Webhook
+	pass    func(*holdfast.Event) bool // the compiled filter expression; nil when there is none
+	counted int64                      // the revision that the registry has it at; 0 when it has none, or lacks the webhook
+}
+
+// aside is an entry of the registry that the snapshot does not show.
+type aside struct {
+	revision int64
+	err      error // why it cannot be used; nil when it came back from a backup that is older than its removal
+}
+
+// Snapshot is one immutable state of the registry. The next one shares everything with it that did not change.
 type Snapshot struct {
 	position Position
-	digest   uint64
-	count    int64
-	byID     map[string]*holdfast.Webhook
-	byType   map[string][]*holdfast.Webhook // active webhooks by the event types they want, ordered by id
-	poisoned map[string]error
-	// What the position covered at the last full load beyond the entries that could be read: poisoned ones, mostly.
-	unreadDigest uint64
-	unread       int64
+	// horizon is the newest revision that the snapshot knows of. It is more than the position's when the registry went
+	// back and has not yet been completed.
+	horizon int64
+	entries *btree.Map[string, *entry]
+	newest  *btree.BTreeG[*entry]
+	index   index
+	asides  *btree.Map[string, aside]
+	digest  uint64 // over all entries and asides that count
+	count   int64
+	// By how much the stored digest was off at the last full load, which is all there is to know.
+	skewDigest uint64
+	skewCount  int64
+}
+
+func newSnapshot() *Snapshot {
+	return &Snapshot{
+		entries: btree.NewMap[string, *entry](degree),
+		newest:  btree.NewBTreeGOptions(newerFirst, btree.Options{NoLocks: true, Degree: degree}),
+		index:   newIndex(),
+		asides:  btree.NewMap[string, aside](degree),
+	}
+}
+
+// copy returns a snapshot to change. Nobody may change the original any more.
+func (s *Snapshot) copy() *Snapshot {
+	next := *s
+	next.entries, next.newest, next.index, next.asides = s.entries.Copy(), s.newest.Copy(), s.index.copy(), s.asides.Copy()
+	return &next
+}
+
+// fill puts everything into an empty snapshot.
+func (s *Snapshot) fill(m *merge, o *Options) {
+	slices.SortFunc(m.entries, byID)
+	for _, e := range m.entries {
+		s.entries.Load(e.id, e)
+		s.account(e.id, e.counted, 1, o)
+	}
+	s.index.fill(m.entries)
+	slices.SortFunc(m.entries, func(a, b *entry) int {
+		if newerFirst(a, b) {
+			return -1
+		}
+		return 1
+	})
+	for _, e := range m.entries {
+		s.newest.Load(e)
+	}
+	for id, a := range m.asides {
+		s.setAside(id, a, o)
+	}
+}
+
+// take takes out whatever there is under an id.
+func (s *Snapshot) take(id string, o *Options) {
+	if e, ok := s.entries.Delete(id); ok {
+		s.newest.Delete(e)
+		s.index.remove(e)
+		s.account(id, e.counted, -1, o)
+	}
+	if a, ok := s.asides.Delete(id); ok {
+		s.account(id, a.revision, -1, o)
+	}
+}
+
+func (s *Snapshot) setAside(id string, a aside, o *Options) {
+	s.asides.Set(id, a)
+	s.account(id, a.revision, 1, o)
+}
+
+func (s *Snapshot) account(id string, revision, n int64, o *Options) {
+	if revision != 0 {
+		s.digest ^= o.DigestOf(id, revision)
+		s.count += n
+	}
+}
+
+// verified compares the snapshot with what the registry says of itself at that position.
+func (s *Snapshot) verified(o *Options) bool {
+	return s.count+s.skewCount == s.position.Count && s.digest^s.skewDigest == o.ParseDigest(s.position.Digest)
+}
+
+// kept tells how many webhooks the snapshot has that the registry lacks or has an older version of.
+func (s *Snapshot) kept() (n int) {
+	s.entries.Scan(func(_ string, e *entry) bool {
+		if e.counted != e.webhook.Revision {
+			n++
+		}
+		return true
+	})
+	return n
 }
 
 // Position returns the registry state the snapshot shows.
 func (s *Snapshot) Position() Position { return s.position }
 
 // Len returns how many webhooks there are, active or not.
-func (s *Snapshot) Len() int { return len(s.byID) }
+func (s *Snapshot) Len() int { return s.entries.Len() }
 
 // Webhook returns the webhook with the id, or nil. It must not be modified.
-func (s *Snapshot) Webhook(id string) *holdfast.Webhook { return s.byID[id] }
+func (s *Snapshot) Webhook(id string) *holdfast.Webhook {
+	if e, ok := s.entries.Get(id); ok {
+		return e.webhook
+	}
+	return nil
+}
+
+func newerFirst(a, b *entry) bool {
+	if a.webhook.CreatedAt != b.webhook.CreatedAt {
+		return a.webhook.CreatedAt > b.webhook.CreatedAt
+	}
+	return a.id > b.id
+}
+
+// Newest goes through every webhook, newest first. They must not be modified.
+func (s *Snapshot) Newest() iter.Seq[*holdfast.Webhook] {
+	return func(yield func(*holdfast.Webhook) bool) {
+		s.newest.Scan(func(e *entry) bool { return yield(e.webhook) })
+	}
+}
+
+// NewestAfter goes on behind the webhook with the creation time (ms) and id, whether or not there still is one: it reads
+// the next page.
+func (s *Snapshot) NewestAfter(createdAt int64, id string) iter.Seq[*holdfast.Webhook] {
+	after := &entry{id: id, webhook: &holdfast.Webhook{CreatedAt: createdAt}}
+	return func(yield func(*holdfast.Webhook) bool) {
+		s.newest.Ascend(after, func(e *entry) bool { return !newerFirst(after, e) || yield(e.webhook) })
+	}
+}
 
 // All returns every webhook, newest first. They must not be modified.
 func (s *Snapshot) All() []*holdfast.Webhook {
-	return slices.SortedFunc(maps.Values(s.byID), func(a, b *holdfast.Webhook) int {
-		switch {
-		case a.CreatedAt != b.CreatedAt && a.CreatedAt > b.CreatedAt:
-			return -1
-		case a.CreatedAt != b.CreatedAt:
-			return 1
-		case a.ID > b.ID:
-			return -1
+	all := make([]*holdfast.Webhook, 0, s.Len())
+	return slices.AppendSeq(all, s.Newest())
+}
+
+// Poisoned returns the entries that cannot be used, with the reason; they match nothing and harm no other (D31).
+func (s *Snapshot) Poisoned() map[string]error {
+	poisoned := map[string]error{}
+	s.asides.Scan(func(id string, a aside) bool {
+		if a.err != nil {
+			poisoned[id] = a.err
 		}
-		return 1
+		return true
 	})
+	return poisoned
 }
 
-// Poisoned returns the entries that could not be read, with the reason; they match nothing and harm no other (D31).
-func (s *Snapshot) Poisoned() map[string]error { return maps.Clone(s.poisoned) }
-
-// Match returns the active webhooks that want the event, ordered by id. The event's facts are read only when a candidate
-// has a filter.
+// Match returns the webhooks that want the event, ordered by id, whether they are active, disconnected or paused: the
+// deliveries of the latter two are held. It takes no longer for webhooks that do not match. The event's facts are read
+// only when a webhook has a filter.
 func (s *Snapshot) Match(e *holdfast.Event) []*holdfast.Webhook {
-	candidates := s.byType[e.Type]
-	var facts holdfast.Facts
-	read := false
-	var matched []*holdfast.Webhook
-	for _, w := range candidates {
-		if !w.Filters.None() {
-			if !read {
-				facts, read = holdfast.FactsOf(e.Data), true
-			}
-			if !w.Filters.Pass(e.Type, facts) {
-				continue
-			}
+	var facts *holdfast.Facts
+	read := func() *holdfast.Facts {
+		if facts == nil {
+			f := holdfast.FactsOf(e.Data)
+			facts = &f
 		}
-		matched = append(matched, w)
+		return facts
 	}
-	return matched
-}
-
-// Feed is what brings a snapshot to another position.
-type Feed struct {
-	Position Position
-	Full     bool // Webhooks is everything there is
-	Webhooks []*holdfast.Webhook
-	Removed  []string
-	Poisoned map[string]error
-}
-
-// DigestOf is a webhook's part of the registry digest; the digest is the exclusive or of all parts.
-type DigestOf func(id string, revision int64) uint64
-
-// apply returns the snapshot after the feed; s itself stays as it is.
-func (s *Snapshot) apply(f Feed, digestOf DigestOf) *Snapshot {
-	next := &Snapshot{position: f.Position, poisoned: map[string]error{}}
-	touched := map[string]bool{}
-	if f.Full {
-		next.byID = make(map[string]*holdfast.Webhook, len(f.Webhooks))
-		next.byType = map[string][]*holdfast.Webhook{}
-	} else {
-		next.byID, next.byType = maps.Clone(s.byID), maps.Clone(s.byType)
-		next.digest, next.count, next.unreadDigest, next.unread = s.digest, s.count, s.unreadDigest, s.unread
-		maps.Copy(next.poisoned, s.poisoned)
-	}
-	remove := func(id string) {
-		delete(next.poisoned, id)
-		old := next.byID[id]
-		if old == nil {
+	var matched []*holdfast.Webhook
+	ordered := s.index.find(e, read, func(c *entry) {
+		if !c.webhook.Filters.None() && !c.webhook.Filters.Pass(e.Type, *read()) || c.pass != nil && !c.pass(e) {
 			return
 		}
-		delete(next.byID, id)
-		next.account(old, digestOf, -1)
-		for _, t := range old.Events {
-			touched[t] = true
-		}
+		matched = append(matched, c.webhook)
+	})
+	if !ordered {
+		slices.SortFunc(matched, func(a, b *holdfast.Webhook) int { return strings.Compare(a.ID, b.ID) })
 	}
-	for _, id := range f.Removed {
-		remove(id)
-	}
-	for _, w := range f.Webhooks {
-		remove(w.ID)
-		next.byID[w.ID] = w
-		next.account(w, digestOf, 1)
-		for _, t := range w.Events {
-			touched[t] = true
-		}
-	}
-	for id, err := range f.Poisoned {
-		remove(id)
-		next.poisoned[id] = err
-	}
-	next.reindex(touched, f)
-	if f.Full {
-		next.unreadDigest, next.unread = next.digest^parseDigest(f.Position.Digest), f.Position.Count-next.count
-	}
-	return next
-}
-
-// verified compares the snapshot with what the source says of itself at that position. A full load is all there is to
-// know and holds by definition; whatever it could not read is expected to stay as it is until the next one.
-func (s *Snapshot) verified() bool {
-	return s.count+s.unread == s.position.Count && s.digest^s.unreadDigest == parseDigest(s.position.Digest)
-}
-
-// FormatDigest is the spelling of a digest in a Position.
-func FormatDigest(digest uint64) string { return fmt.Sprintf("%016x", digest) }
-
-// parseDigest is its inverse; what is no digest, like none at all, counts as that of nothing.
-func parseDigest(text string) uint64 {
-	digest, _ := strconv.ParseUint(text, 16, 64)
-	return digest
-}
-
-func (s *Snapshot) account(w *holdfast.Webhook, digestOf DigestOf, n int64) {
-	if w.Revision != 0 {
-		s.digest ^= digestOf(w.ID, w.Revision)
-		s.count += n
-	}
-}
-
-// reindex rebuilds the lists of the touched types: what is left of the old list, plus what the feed brought.
-func (s *Snapshot) reindex(touched map[string]bool, f Feed) {
-	fresh := map[string][]*holdfast.Webhook{}
-	for _, w := range f.Webhooks {
-		if s.byID[w.ID] != w || w.State() != holdfast.WebhookActive {
-			continue
-		}
-		for _, t := range w.Events {
-			fresh[t] = append(fresh[t], w)
-		}
-	}
-	for t := range touched {
-		kept := make([]*holdfast.Webhook, 0, len(s.byType[t])+len(fresh[t]))
-		for _, w := range s.byType[t] {
-			if s.byID[w.ID] == w {
-				kept = append(kept, w)
-			}
-		}
-		kept = append(kept, fresh[t]...)
-		slices.SortFunc(kept, func(a, b *holdfast.Webhook) int { return strings.Compare(a.ID, b.ID) })
-		s.byType[t] = slices.Compact(kept) // a webhook may name a type twice
-	}
+	return matched
 }

@@ -57,16 +57,28 @@ local function load_digest(digest_key, revisions_key)
 end
 
 -- The next revision is greater than the current one, than the newest change entry and not less than the clock in
--- milliseconds. The clock keeps it growing after Redis was wiped or restored from an old backup: nodes hold revisions
--- from before, and a counter that began again at 1 would repeat them for other contents.
+-- microseconds. The clock keeps it growing after Redis was wiped or restored from an old backup: nodes hold revisions
+-- from before, and a counter that began again at 1 would repeat them for other contents. Microseconds, because no burst
+-- of scripts is faster than that, so a revision never runs ahead of the clock.
 local function next_revision(revision_key, changes_key)
   local t = redis.call('TIME')
-  local r = math.max((tonumber(redis.call('GET', revision_key)) or 0) + 1, t[1] * 1000 + math.floor(t[2] / 1000))
+  local r = math.max((tonumber(redis.call('GET', revision_key)) or 0) + 1, t[1] * 1000000 + t[2])
   local top = redis.call('XREVRANGE', changes_key, '+', '-', 'COUNT', 1)[1]
   if top then
     r = math.max(r, tonumber(string.match(top[1], '^%d+')) + 1)
   end
   return string.format('%.0f', r)
+end
+
+-- The incarnation of the registry, "<born>:<id>:<1 when complete, else 0>:<reason>": nil when there is none, as after a
+-- wipe. The first script that writes then begins one; it is not complete until everything is known to be back.
+local function load_incarnation(key)
+  local born, id, complete = string.match(redis.call('GET', key) or '', '^(%d+):([^:]+):([01])')
+  return born, id, complete == '1'
+end
+
+local function save_incarnation(key, born, id, complete, reason)
+  redis.call('SET', key, born .. ':' .. id .. ':' .. (complete and '1' or '0') .. ':' .. reason)
 end
 
 -- The id of a change entry is its revision, so "everything after revision N" is one range, and the presence of entry N

@@ -1,0 +1,263 @@
+package registry
+
+import (
+	"encoding/binary"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/tidwall/btree"
+
+	"github.com/emprops/holdfast"
+)
+
+// The index answers which webhooks want an event without looking at those that do not. A webhook stands, for each event
+// type it wants, in buckets named after
+//
+//   - its shape: which of the four fields it filters on,
+//   - which of those an event carries, since a filter passes where its field is absent (CONTRACT 3.3),
+//   - and a value for each of them.
+//
+// An event then belongs to one bucket for each shape, and whatever is in that bucket matches. A webhook with n, m, …
+// values in its filters is in (1+n)(1+m)… buckets of each type. Where that would be more than maxBuckets, the filters
+// with the most values are left out of the shape and checked afterwards.
+
+// The fields that filters look at, as bits of a shape.
+const (
+	byJobType = 1 << iota
+	byPriority
+	byMachine
+	byWorker
+	shapes = 1 << iota
+)
+
+// maxBuckets bounds the buckets of one webhook and event type if it has more than one filter.
+const maxBuckets = 4096
+
+// degree of the trees: nodes small enough for a change to copy little.
+const degree = 32
+
+// posting puts a webhook into a bucket.
+type posting struct {
+	bucket string
+	entry  *entry
+}
+
+func lessPosting(a, b posting) bool {
+	if a.bucket != b.bucket {
+		return a.bucket < b.bucket
+	}
+	return a.entry.id < b.entry.id
+}
+
+// index is a persistent structure: a copy shares everything with its original until either is changed.
+type index struct {
+	postings *btree.BTreeG[posting]
+	shapes   map[string]*[shapes]int // webhooks by event type and shape; replaced when changed
+}
+
+func newIndex() index {
+	return index{
+		postings: btree.NewBTreeGOptions(lessPosting, btree.Options{NoLocks: true, Degree: degree}),
+		shapes:   map[string]*[shapes]int{},
+	}
+}
+
+// copy returns an index to change. Nobody may change the original any more.
+func (x index) copy() index {
+	next := index{postings: x.postings.Copy(), shapes: make(map[string]*[shapes]int, len(x.shapes))}
+	for eventType, counts := range x.shapes {
+		own := *counts
+		next.shapes[eventType] = &own
+	}
+	return next
+}
+
+func (x index) add(e *entry) {
+	for _, eventType := range eventTypes(e) {
+		x.count(eventType, shapeOf(&e.webhook.Filters, eventType), 1)
+		eachBucket(&e.webhook.Filters, eventType, func(bucket string) { x.postings.Set(posting{bucket, e}) })
+	}
+}
+
+func (x index) remove(e *entry) {
+	for _, eventType := range eventTypes(e) {
+		x.count(eventType, shapeOf(&e.webhook.Filters, eventType), -1)
+		eachBucket(&e.webhook.Filters, eventType, func(bucket string) { x.postings.Delete(posting{bucket, e}) })
+	}
+}
+
+// fill puts many entries, ordered by id, into an empty index.
+func (x index) fill(entries []*entry) {
+	buckets := map[string][]*entry{}
+	for _, e := range entries {
+		for _, eventType := range eventTypes(e) {
+			x.count(eventType, shapeOf(&e.webhook.Filters, eventType), 1)
+			eachBucket(&e.webhook.Filters, eventType, func(bucket string) {
+				if in := buckets[bucket]; len(in) == 0 || in[len(in)-1] != e { // a filter may name a value twice
+					buckets[bucket] = append(in, e)
+				}
+			})
+		}
+	}
+	names := make([]string, 0, len(buckets))
+	for name := range buckets {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		for _, e := range buckets[name] {
+			x.postings.Load(posting{name, e}) // in order, which costs no search
+		}
+	}
+}
+
+func (x index) count(eventType string, shape, n int) {
+	counts := x.shapes[eventType]
+	if counts == nil {
+		counts = new([shapes]int)
+		x.shapes[eventType] = counts
+	}
+	counts[shape] += n
+}
+
+// find calls found for the webhooks of the buckets that the event belongs to. ordered tells that they came by id.
+func (x index) find(e *holdfast.Event, facts func() *holdfast.Facts, found func(*entry)) (ordered bool) {
+	counts := x.shapes[e.Type]
+	if counts == nil {
+		return true
+	}
+	from := 0
+	for shape, webhooks := range counts {
+		if webhooks == 0 {
+			continue
+		}
+		f := &holdfast.Facts{}
+		if shape != 0 {
+			f = facts()
+		}
+		bucket, any := bucketOf(e.Type, shape, f), false
+		x.postings.Ascend(posting{bucket, beforeAll}, func(p posting) bool {
+			if p.bucket != bucket {
+				return false
+			}
+			found(p.entry)
+			any = true
+			return true
+		})
+		if any {
+			from++
+		}
+	}
+	return from <= 1
+}
+
+// beforeAll is an entry that comes before every other in a bucket.
+var beforeAll = &entry{}
+
+// eventTypes lists the types of an entry, each once: the original may have stored one twice.
+func eventTypes(e *entry) []string {
+	types := e.webhook.Events
+	for i, t := range types {
+		if slices.Contains(types[:i], t) {
+			types = slices.Clone(types)
+			slices.Sort(types)
+			return slices.Compact(types)
+		}
+	}
+	return types
+}
+
+// shapeOf is the shape that a webhook with the filters has for an event type.
+func shapeOf(f *holdfast.Filters, eventType string) int {
+	if f.None() {
+		return 0
+	}
+	type dimension struct{ bit, values int }
+	var filters []dimension
+	for _, d := range []struct {
+		set bool
+		dimension
+	}{
+		{f.JobTypes != nil, dimension{byJobType, len(f.JobTypes)}},
+		{f.Priorities != nil, dimension{byPriority, len(f.Priorities)}},
+		{f.MachineIDs != nil, dimension{byMachine, len(f.MachineIDs)}},
+		// Worker filters do not apply to workflow_completed (CONTRACT 3.3).
+		{f.WorkerIDs != nil && eventType != "workflow_completed", dimension{byWorker, len(f.WorkerIDs)}},
+	} {
+		if d.set {
+			filters = append(filters, d.dimension)
+		}
+	}
+	slices.SortStableFunc(filters, func(a, b dimension) int { return a.values - b.values })
+	shape, buckets := 0, 1
+	for i, d := range filters {
+		if buckets *= 1 + d.values; i > 0 && buckets > maxBuckets {
+			break
+		}
+		shape |= d.bit
+	}
+	return shape
+}
+
+// eachBucket calls yield with every bucket that a webhook with the filters is in for an event type, some more than once.
+func eachBucket(f *holdfast.Filters, eventType string, yield func(bucket string)) {
+	shape := shapeOf(f, eventType)
+	var facts holdfast.Facts
+	var choose func(bit int)
+	choose = func(bit int) {
+		switch {
+		case bit == shapes:
+			yield(bucketOf(eventType, shape, &facts))
+			return
+		case shape&bit == 0:
+			choose(bit << 1)
+			return
+		}
+		choose(bit << 1) // the event does not carry the field
+		switch bit {
+		case byJobType:
+			eachValue(f.JobTypes, &facts.JobType, bit, choose)
+		case byPriority:
+			eachValue(f.Priorities, &facts.Priority, bit, choose)
+		case byMachine:
+			eachValue(f.MachineIDs, &facts.MachineID, bit, choose)
+		case byWorker:
+			eachValue(f.WorkerIDs, &facts.WorkerID, bit, choose)
+		}
+	}
+	choose(1)
+}
+
+func eachValue[T any](values []T, fact **T, bit int, choose func(int)) {
+	for i := range values {
+		*fact = &values[i]
+		choose(bit << 1)
+	}
+	*fact = nil
+}
+
+// bucketOf names the bucket of a shape that an event with the facts belongs to.
+func bucketOf(eventType string, shape int, facts *holdfast.Facts) string {
+	var room [96]byte
+	b := append(append(room[:0], eventType...), 0, byte(shape))
+	carried := len(b)
+	b = append(b, 0)
+	text := func(bit int, value *string) {
+		if shape&bit != 0 && value != nil {
+			b[carried] |= byte(bit)
+			b = binary.AppendUvarint(b, uint64(len(*value)))
+			b = append(b, *value...)
+		}
+	}
+	text(byJobType, facts.JobType)
+	if shape&byPriority != 0 && facts.Priority != nil {
+		b[carried] |= byPriority
+		b = binary.BigEndian.AppendUint64(b, math.Float64bits(*facts.Priority+0)) // -0 is 0
+	}
+	text(byMachine, facts.MachineID)
+	text(byWorker, facts.WorkerID)
+	return string(b)
+}
+
+func byID(a, b *entry) int { return strings.Compare(a.id, b.id) }
