@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"math"
 	"slices"
 	"strconv"
@@ -162,6 +163,14 @@ func (p *step) head(encoded []byte) []byte {
 // hourOf is the hour since the epoch of a time in ms.
 func hourOf(ms int64) int64 { return max(ms, 0) / time.Hour.Milliseconds() }
 
+// looksAtCaps tells whether to look if the caps of deliveries are exceeded: for one delivery in eight, where the caps are so
+// large that it does not show.
+func (s *Store) looksAtCaps(eventID string) bool {
+	const every, large = 8, 256
+	l := &s.opts.Limits
+	return min(l.Deliveries, l.GlobalDeliveries) < large || maphash.String(s.seed, eventID)%every == 0
+}
+
 // flag is how scripts take a boolean.
 func flag(b bool) string {
 	if b {
@@ -172,10 +181,10 @@ func flag(b bool) string {
 
 func (s *Store) callOf(p *step) (call, error) {
 	d, l := &p.record.Delivery, s.opts.Limits
-	args := make([]any, 0, 27)
+	args := make([]any, 0, 28)
 	args = append(args, d.WebhookID, d.EventID, p.made, string(d.State), flag(d.State.Final()), max(d.UpdatedAt, 0), d.CreatedAt,
 		p.stored, p.from, l.Attempts, l.Log, l.Deliveries, l.OpenDeliveries, l.GlobalDeliveries, flag(p.record.Reopen), p.short,
-		hoursKept, daysKept, hourOf(d.UpdatedAt))
+		hoursKept, daysKept, hourOf(d.UpdatedAt), flag(s.looksAtCaps(d.EventID)))
 	for i := range p.attempts {
 		if p.attempts[i].Number < p.from {
 			continue

@@ -12,6 +12,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -38,7 +39,8 @@ type Options struct {
 	Limits      Limits
 }
 
-// Limits bound what is kept. Zero means the default. Those of ended deliveries may be exceeded by a 32nd.
+// Limits bound what is kept. Zero means the default. Those of ended deliveries may be exceeded by a 32nd, and from 256 on
+// by a few more.
 type Limits struct {
 	Changes          int // entries of the change stream, approximately; default 10,000
 	Attempts         int // attempts of a webhook; default 100 (CONTRACT 5.1)
@@ -82,12 +84,13 @@ type Store struct {
 	keys   keys
 	opts   Options
 	claim  string // what the claims of this Store begin with
+	seed   maphash.Seed
 }
 
 // New makes a Store on a client. Nothing is sent yet.
 func New(client redis.UniversalClient, opts Options) *Store {
 	opts = opts.withDefaults()
-	return &Store{client: client, keys: keys{opts.Prefix}, opts: opts, claim: claimMark + rand.Text() + ":"}
+	return &Store{client: client, keys: keys{opts.Prefix}, opts: opts, claim: claimMark + rand.Text() + ":", seed: maphash.MakeSeed()}
 }
 
 // Ping asks Redis whether it answers. CodeUnavailable when it does not.

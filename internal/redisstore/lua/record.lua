@@ -12,13 +12,13 @@
 --       8 record  9 number of the first attempt given (attempts made + 1 when none is)
 --       10 cap of attempts  11 of the log  12 of final deliveries  13 of open ones stored whole  14 of deliveries
 --       15 "1" when the delivery was reopened after its last attempt  16 the record shortened, for an open one
---       17 hours kept  18 days kept  19 hour of the update
---       20… for each attempt given, ascending: number, "1" on success, start ms, duration ms, attempt JSON, log JSON,
+--       17 hours kept  18 days kept  19 hour of the update  20 "1" to look whether the caps are exceeded
+--       21… for each attempt given, ascending: number, "1" on success, start ms, duration ms, attempt JSON, log JSON,
 --       hour, field of latencies
 -- returns the webhook's consecutive failures when the delivery is exhausted, else 0; or -(n + 1) when the stored record
 --         has n attempts and those between n and the first one given are needed: nothing was changed
 
-local log_cap, given, width = tonumber(ARGV[11]), 20, 8
+local log_cap, given, width = tonumber(ARGV[11]), 21, 8
 
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then
   -- D10: nothing appears under the id of a webhook that is gone. Without a record to compare with, a repetition is
@@ -158,12 +158,15 @@ if first < #ARGV or final or old_final then
       redis.call('HSET', key, field, table.concat(t, ' '))
       return true
     end
-    local a, b, c, d, e, f = string.match(was, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
+    local a, b, c, d, rest = string.match(was, '^(%S+) (%S+) (%S+) (%S+)( .*)$')
     if not a then
-      a, b, c, d, e, f = 0, 0, 0, 0, 0, 0
+      a, b, c, d, rest = 0, 0, 0, 0, ' 0 0'
     end
-    redis.call('HSET', key, field, a + t[1] .. ' ' .. b + t[2] .. ' ' .. c + t[3] .. ' ' ..
-      (t[4] == 0 and d or d + t[4]) .. ' ' .. (t[5] == 0 and e or e + t[5]) .. ' ' .. (t[6] == 0 and f or f + t[6]))
+    if t[5] ~= 0 or t[6] ~= 0 then
+      local e, f = string.match(rest, '(%S+) (%S+)')
+      rest = ' ' .. e + t[5] .. ' ' .. f + t[6]
+    end
+    redis.call('HSET', key, field, a + t[1] .. ' ' .. b + t[2] .. ' ' .. c + t[3] .. ' ' .. d + t[4] .. rest)
     return false
   end
 
@@ -207,8 +210,9 @@ if first < #ARGV or final or old_final then
   end
 end
 
--- The sorted sets are trimmed in strides: a cap may be exceeded by a 32nd.
+-- The sorted sets are trimmed in strides, and not looked at each time: a cap may be exceeded by a 32nd and a few.
 local function excess(key, cap)
+  if ARGV[20] == '0' then return 0 end
   local over = redis.call('ZCARD', key) - cap
   return over > cap / 32 and math.min(over, 1000) or 0
 end
