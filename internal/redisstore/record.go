@@ -73,7 +73,7 @@ func (s *Store) Record(ctx context.Context, records []Record) error {
 				return holdfast.Wrap(holdfast.CodeInternal, err, "a delivery cannot be encoded")
 			}
 		}
-		replies, err := s.pipeline(ctx, recordScript, calls)
+		replies, err := s.pipeline(ctx, s.record, calls)
 		if err != nil {
 			return unavailable("recording deliveries", err)
 		}
@@ -171,20 +171,18 @@ func (s *Store) looksAtCaps(eventID string) bool {
 	return min(l.Deliveries, l.GlobalDeliveries) < large || maphash.String(s.seed, eventID)%every == 0
 }
 
-// flag is how scripts take a boolean.
-func flag(b bool) string {
-	if b {
-		return "1"
-	}
-	return "0"
-}
-
 func (s *Store) callOf(p *step) (call, error) {
 	d, l := &p.record.Delivery, s.opts.Limits
-	args := make([]any, 0, 28)
-	args = append(args, d.WebhookID, d.EventID, p.made, string(d.State), flag(d.State.Final()), max(d.UpdatedAt, 0), d.CreatedAt,
-		p.stored, p.from, l.Attempts, l.Log, l.Deliveries, l.OpenDeliveries, l.GlobalDeliveries, flag(p.record.Reopen), p.short,
-		hoursKept, daysKept, hourOf(d.UpdatedAt), flag(s.looksAtCaps(d.EventID)))
+	flags := ""
+	if p.record.Reopen {
+		flags = "r"
+	}
+	if s.looksAtCaps(d.EventID) {
+		flags += "c"
+	}
+	args := make([]any, 0, 19)
+	args = append(args, d.WebhookID, d.EventID, p.made, string(d.State), max(d.UpdatedAt, 0), d.CreatedAt, p.stored, p.from,
+		flags, p.short, hourOf(d.UpdatedAt))
 	for i := range p.attempts {
 		if p.attempts[i].Number < p.from {
 			continue
@@ -207,7 +205,11 @@ func (s *Store) callOf(p *step) (call, error) {
 		if err != nil {
 			return call{}, err
 		}
-		args = append(args, a.Number, flag(a.Success), a.Timestamp, a.DurationMS, attempt, entry,
+		success := "0"
+		if a.Success {
+			success = "1"
+		}
+		args = append(args, a.Number, success, a.Timestamp, a.DurationMS, attempt, entry,
 			hourOf(a.Timestamp), latencyClass(a.DurationMS))
 	}
 	return call{keys: s.keys.forRecord(d.WebhookID), args: args}, nil

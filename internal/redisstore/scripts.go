@@ -46,7 +46,6 @@ var (
 	removeScript         = redis.NewScript(preludeSource + removeSource)
 	changesScript        = redis.NewScript(changesSource)
 	pageScript           = redis.NewScript(pageSource)
-	recordScript         = redis.NewScript(recordSource)
 	settledScript        = redis.NewScript(settledSource)
 	resetFailuresScript  = redis.NewScript(resetFailuresSource)
 	releaseScript        = redis.NewScript(releaseSource)
@@ -131,3 +130,10 @@ var (
 	admitScript = redis.NewScript(admitSource)
 	countScript = redis.NewScript(countSource)
 )
+
+// recordScript makes the script of Record, which has the limits as constants: as arguments they would cost each of its runs.
+func recordScript(l Limits) *redis.Script {
+	return redis.NewScript(fmt.Sprintf(
+		"local caps = { attempts = %d, log = %d, ended = %d, open = %d, all = %d, hours = %d, days = %d }\n",
+		l.Attempts, l.Log, l.Deliveries, l.OpenDeliveries, l.GlobalDeliveries, hoursKept, daysKept) + recordSource)
+}

@@ -85,12 +85,16 @@ type Store struct {
 	opts   Options
 	claim  string // what the claims of this Store begin with
 	seed   maphash.Seed
+	record *redis.Script
 }
 
 // New makes a Store on a client. Nothing is sent yet.
 func New(client redis.UniversalClient, opts Options) *Store {
 	opts = opts.withDefaults()
-	return &Store{client: client, keys: keys{opts.Prefix}, opts: opts, claim: claimMark + rand.Text() + ":", seed: maphash.MakeSeed()}
+	return &Store{
+		client: client, keys: keys{opts.Prefix}, opts: opts, claim: claimMark + rand.Text() + ":", seed: maphash.MakeSeed(),
+		record: recordScript(opts.Limits),
+	}
 }
 
 // Ping asks Redis whether it answers. CodeUnavailable when it does not.

@@ -8,42 +8,45 @@
 --
 -- KEYS  1 registry  2 stats  3 attempts  4 delivery log  5 records  6 deliveries of the webhook  7 finals  8 deliveries
 --       9 held  10 latencies  11 series of the webhook  12 series
--- ARGV  1 webhook id  2 event id  3 attempts made  4 state  5 "1" when the state is final  6 updated ms  7 created ms
---       8 record  9 number of the first attempt given (attempts made + 1 when none is)
---       10 cap of attempts  11 of the log  12 of final deliveries  13 of open ones stored whole  14 of deliveries
---       15 "1" when the delivery was reopened after its last attempt  16 the record shortened, for an open one
---       17 hours kept  18 days kept  19 hour of the update  20 "1" to look whether the caps are exceeded
---       21… for each attempt given, ascending: number, "1" on success, start ms, duration ms, attempt JSON, log JSON,
---       hour, field of latencies
+-- ARGV  1 webhook id  2 event id  3 attempts made  4 state  5 updated ms  6 created ms  7 record
+--       8 number of the first attempt given (attempts made + 1 when none is)
+--       9 "r" when the delivery was reopened after its last attempt, "c" to look whether the caps are exceeded, both, or ""
+--       10 the record shortened, for an open delivery  11 hour of the update
+--       12… for each attempt given, ascending: number, "1" on success, start ms, duration ms, attempt JSON, log JSON,
+--       hour, class of latency
+-- "caps" stands before this script: most attempts, log entries, ended deliveries of a webhook, open ones stored whole,
+-- deliveries over all webhooks, hours, days.
 -- returns the webhook's consecutive failures when the delivery is exhausted, else 0; or -(n + 1) when the stored record
 --         has n attempts and those between n and the first one given are needed: nothing was changed
 
-local log_cap, given, width = tonumber(ARGV[11]), 21, 8
+local given, width = 12, 8
 
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then
   -- D10: nothing appears under the id of a webhook that is gone. Without a record to compare with, a repetition is
   -- recognised by the log entry itself.
   for i = given, #ARGV, width do
-    if not redis.call('LPOS', KEYS[4], ARGV[i + 5], 'MAXLEN', log_cap) then
+    if not redis.call('LPOS', KEYS[4], ARGV[i + 5], 'MAXLEN', caps.log) then
       redis.call('LPUSH', KEYS[4], ARGV[i + 5])
     end
   end
-  redis.call('LTRIM', KEYS[4], 0, log_cap - 1)
+  redis.call('LTRIM', KEYS[4], 0, caps.log - 1)
   return 0
 end
 
-local event, state, final, record, short = ARGV[2], ARGV[4], ARGV[5] == '1', ARGV[8], ARGV[16]
-local n, from, reopened = tonumber(ARGV[3]), tonumber(ARGV[9]), ARGV[15] == '1'
+local ends = { delivered = 4, exhausted = 5, cancelled = 6 } -- the final states, and where a tally counts them
+local event, state, record, short, flags = ARGV[2], ARGV[4], ARGV[7], ARGV[10], ARGV[9]
+local n, from, final = tonumber(ARGV[3]), tonumber(ARGV[8]), ends[state] ~= nil
+local reopened = flags ~= '' and string.sub(flags, 1, 1) == 'r'
 local old = redis.call('HGET', KEYS[5], event)
 local old_n, old_state, old_final, old_at = 0, nil, false, 0
 
 if old then
   local a, s, u, r = string.match(old, '^(%d+)|(%a+)|(%d+)(r?)|')
   old_n, old_state, old_at = tonumber(a) or 0, s, tonumber(u) or 0
-  old_final = s == 'delivered' or s == 'exhausted' or s == 'cancelled'
+  old_final = ends[s] ~= nil
   local newer = n > old_n
   if n == old_n then
-    local at = tonumber(ARGV[6])
+    local at = tonumber(ARGV[5])
     if r == 'r' then
       newer = at > old_at or at == old_at and final and not old_final
       if newer and not reopened then
@@ -68,15 +71,13 @@ if from > old_n + 1 then
   return -(old_n + 1)
 end
 
--- What is to be added to the series, for each hour: attempts, successful ones, ms, deliveries delivered, exhausted,
--- cancelled.
-local ends = { delivered = 4, exhausted = 5, cancelled = 6 }
-local changed = {}
-local function hour(h)
-  local t = changed[h]
+-- What is to be added to the series, by hour: attempts, successful ones, ms, deliveries delivered, exhausted, cancelled.
+local tallies = {}
+local function tally(hour)
+  local t = tallies[hour]
   if not t then
     t = { 0, 0, 0, 0, 0, 0 }
-    changed[h] = t
+    tallies[hour] = t
   end
   return t
 end
@@ -97,7 +98,7 @@ if first < #ARGV or final or old_final then
   consecutive = before or 0
   for i = first, #ARGV, width do
     local at, ms = ARGV[i + 2], tonumber(ARGV[i + 3])
-    local t = hour(ARGV[i + 6])
+    local t = tally(ARGV[i + 6])
     t[1], t[3] = t[1] + 1, t[3] + ms
     took = took + ms
     last = at
@@ -108,11 +109,11 @@ if first < #ARGV or final or old_final then
       failed, last_failure = failed + 1, at
     end
     redis.call('HINCRBY', KEYS[10], ARGV[i + 7], 1)
-    if redis.call('LPUSH', KEYS[3], ARGV[i + 4]) > tonumber(ARGV[10]) then
-      redis.call('LTRIM', KEYS[3], 0, ARGV[10] - 1)
+    if redis.call('LPUSH', KEYS[3], ARGV[i + 4]) > caps.attempts then
+      redis.call('LTRIM', KEYS[3], 0, caps.attempts - 1)
     end
-    if redis.call('LPUSH', KEYS[4], ARGV[i + 5]) > log_cap then
-      redis.call('LTRIM', KEYS[4], 0, log_cap - 1)
+    if redis.call('LPUSH', KEYS[4], ARGV[i + 5]) > caps.log then
+      redis.call('LTRIM', KEYS[4], 0, caps.log - 1)
     end
   end
   if state == 'exhausted' then
@@ -137,13 +138,13 @@ if first < #ARGV or final or old_final then
   local back
   if final then
     if old_state ~= state then put(state, (tonumber(s[9]) or 0) + 1) end
-    local t = hour(ARGV[19])
+    local t = tally(ARGV[11])
     t[ends[state]] = t[ends[state]] + 1
   end
   if old_final then
     if old_state ~= state then redis.call('HINCRBY', KEYS[2], old_state, -1) end
     back = string.format('%d', math.floor(old_at / 3600000))
-    local t = changed[back]
+    local t = tallies[back]
     if t then
       t[ends[old_state]], back = t[ends[old_state]] - 1, nil
     end
@@ -189,13 +190,14 @@ if first < #ARGV or final or old_final then
     end
   end
 
-  local function day_of(h) return 'd:' .. string.format('%d', math.floor(h / 24)) end
+  local function day_of(hour) return 'd:' .. string.format('%d', math.floor(hour / 24)) end
+
   for k = 11, 12 do
     local key = KEYS[k]
-    for h, t in pairs(changed) do
+    for h, t in pairs(tallies) do
       if add(key, 'h:' .. h, t) then
-        move_out(key, 'h:', tonumber(ARGV[17]), day_of)
-        move_out(key, 'd:', tonumber(ARGV[18]), function() return 't' end)
+        move_out(key, 'h:', caps.hours, day_of)
+        move_out(key, 'd:', caps.days, function() return 't' end)
       end
     end
     if back then -- from where it was moved to
@@ -212,21 +214,21 @@ end
 
 -- The sorted sets are trimmed in strides, and not looked at each time: a cap may be exceeded by a 32nd and a few.
 local function excess(key, cap)
-  if ARGV[20] == '0' then return 0 end
   local over = redis.call('ZCARD', key) - cap
   return over > cap / 32 and math.min(over, 1000) or 0
 end
+local look = string.find(flags, 'c', 1, true)
 
 if not old then
-  redis.call('ZADD', KEYS[6], ARGV[7], event)
-  redis.call('ZADD', KEYS[8], ARGV[7], ARGV[1] .. '/' .. event)
-  local over = excess(KEYS[8], tonumber(ARGV[14]))
+  redis.call('ZADD', KEYS[6], ARGV[6], event)
+  redis.call('ZADD', KEYS[8], ARGV[6], ARGV[1] .. '/' .. event)
+  local over = look and excess(KEYS[8], caps.all) or 0
   if over > 0 then
     redis.call('ZREMRANGEBYRANK', KEYS[8], 0, over - 1)
   end
 end
 if state == 'held' then
-  redis.call('ZADD', KEYS[9], ARGV[7], event)
+  redis.call('ZADD', KEYS[9], ARGV[6], event)
 elseif old_state == 'held' then
   redis.call('ZREM', KEYS[9], event)
 end
@@ -236,13 +238,13 @@ end
 
 -- Only ended deliveries make room. An open one is still needed, by people, to release it and to recognise repetitions;
 -- past their cap its record is kept short.
-if not final and redis.call('ZCARD', KEYS[6]) - redis.call('ZCARD', KEYS[7]) > tonumber(ARGV[13]) then
+if not final and redis.call('ZCARD', KEYS[6]) - redis.call('ZCARD', KEYS[7]) > caps.open then
   record = short
 end
 redis.call('HSET', KEYS[5], event, record)
 if final then
-  redis.call('ZADD', KEYS[7], ARGV[6], event)
-  local over = excess(KEYS[7], tonumber(ARGV[12]))
+  redis.call('ZADD', KEYS[7], ARGV[5], event)
+  local over = look and excess(KEYS[7], caps.ended) or 0
   if over > 0 then
     local victims = redis.call('ZRANGE', KEYS[7], 0, over - 1)
     redis.call('HDEL', KEYS[5], unpack(victims))
