@@ -70,7 +70,6 @@ var (
 	raiseAlertScript     = redis.NewScript(raiseAlertSource)
 	resolveAlertScript   = redis.NewScript(resolveAlertSource)
 	saveReportScript     = redis.NewScript(saveReportSource)
-	recordScript         = redis.NewScript(recordSource)
 	settledScript        = redis.NewScript(settledSource)
 	resetFailuresScript  = redis.NewScript(resetFailuresSource)
 	releaseScript        = redis.NewScript(releaseSource)
@@ -140,4 +139,25 @@ func reply(cmd *redis.Cmd, n int) ([]any, error) {
 		err = fmt.Errorf("a reply of %d values, %d expected", len(values), n)
 	}
 	return values, err
+}
+
+// The scripts of pacing and counting.
+var (
+	//go:embed lua/pause.lua
+	pauseSource string
+	//go:embed lua/admit.lua
+	admitSource string
+	//go:embed lua/count.lua
+	countSource string
+
+	pauseScript = redis.NewScript(pauseSource)
+	admitScript = redis.NewScript(admitSource)
+	countScript = redis.NewScript(countSource)
+)
+
+// recordScript makes the script of Record, which has the limits as constants: as arguments they would cost each of its runs.
+func recordScript(l Limits) *redis.Script {
+	return redis.NewScript(fmt.Sprintf(
+		"local caps = { attempts = %d, log = %d, ended = %d, open = %d, all = %d, hours = %d, days = %d }\n",
+		l.Attempts, l.Log, l.Deliveries, l.OpenDeliveries, l.GlobalDeliveries, hoursKept, daysKept) + recordSource)
 }
