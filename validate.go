@@ -1,6 +1,7 @@
 package holdfast
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
 	"fmt"
@@ -29,14 +30,22 @@ const (
 	MaxRateLimit         = 10000
 )
 
-// reservedHeaders are set by the sender on every request; custom headers must not touch them (D58).
+// reservedHeaders, in lower case, are set by the sender or by the connection; custom headers must not touch them (D58).
 var reservedHeaders = map[string]bool{
-	"content-type": true, "content-length": true, "user-agent": true, "host": true, "connection": true,
-	"transfer-encoding": true, "te": true, "trailer": true, "upgrade": true, "keep-alive": true, "expect": true,
-	"proxy-connection": true, "proxy-authorization": true, "accept-encoding": true,
+	"content-type": true, "content-length": true, "content-encoding": true, "content-range": true, "user-agent": true,
+	"host": true, "connection": true, "transfer-encoding": true, "te": true, "trailer": true, "upgrade": true,
+	"http2-settings": true, "keep-alive": true, "expect": true, "proxy-connection": true, "proxy-authorization": true,
+	"proxy-authenticate": true, "accept-encoding": true,
 	"x-webhook-event": true, "x-webhook-id": true, "x-event-id": true, "x-webhook-signature": true,
 	"webhook-id": true, "webhook-timestamp": true, "webhook-signature": true,
-	"ce-id": true, "ce-source": true, "ce-type": true, "ce-specversion": true, "webhook-request-origin": true,
+	"webhook-request-origin": true, "webhook-request-rate": true, "webhook-request-callback": true,
+}
+
+// ReservedHeader tells whether a custom header of the name, in any case, is refused because Holdfast, the connection or
+// the binary mode of CloudEvents (every ce- header) gives it its value.
+func ReservedHeader(name string) bool {
+	lower := strings.ToLower(name)
+	return reservedHeaders[lower] || strings.HasPrefix(lower, "ce-")
 }
 
 // Violations lists everything wrong with a webhook's configuration, with field paths in the API's spelling. Whether the
@@ -112,11 +121,19 @@ func (w *Webhook) extraViolations() []Violation {
 		add(w.Authorization != "" && strings.EqualFold(name, "Authorization"), "authorization", "is given a second time in headers")
 	}
 	if w.SigningKey != "" {
-		key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(w.SigningKey, "whsk_"))
-		add(err != nil || len(key) != ed25519.SeedSize && len(key) != ed25519.PrivateKeySize, "signingKey",
-			"must be whsk_ and an Ed25519 private key in base64")
+		add(!isSigningKey(w.SigningKey), "signingKey", "must be whsk_ and an Ed25519 private key in base64")
 	}
 	return v
+}
+
+// isSigningKey: a key of 64 bytes ends with its public half, and one that does not match signs what nobody can verify.
+func isSigningKey(s string) bool {
+	encoded, ok := strings.CutPrefix(s, "whsk_")
+	key, err := base64.StdEncoding.DecodeString(encoded)
+	if !ok || err != nil || len(key) != ed25519.SeedSize && len(key) != ed25519.PrivateKeySize {
+		return false
+	}
+	return len(key) == ed25519.SeedSize || bytes.Equal(ed25519.NewKeyFromSeed(key[:ed25519.SeedSize]), key)
 }
 
 func isVisible(s string) bool {
@@ -163,7 +180,7 @@ func headerViolations(headers map[string]string) []Violation {
 		switch {
 		case !isToken(name):
 			v = append(v, Violation{field, "is not a valid header name"})
-		case reservedHeaders[lower]:
+		case ReservedHeader(lower):
 			v = append(v, Violation{field, "is set by Holdfast and cannot be replaced"})
 		case folded[lower] != "":
 			v = append(v, Violation{field, "differs from another header in case only"})

@@ -55,7 +55,18 @@ type addressRange struct {
 	kind   addressKind
 }
 
-func addressKindOf(ip netip.Addr) addressKind {
+// addressKindOf is the kind of the address and the address that decided it: an embedded one where there is one.
+func addressKindOf(ip netip.Addr) (addressKind, netip.Addr) {
+	inner, routed, ok := embedded(ip)
+	if ok {
+		if kind := rangeOf(inner); routed || kind != kindAllowed {
+			return kind, inner
+		}
+	}
+	return rangeOf(ip), ip
+}
+
+func rangeOf(ip netip.Addr) addressKind {
 	for i := range ranges {
 		if ranges[i].prefix.Contains(ip) {
 			return ranges[i].kind
@@ -64,21 +75,39 @@ func addressKindOf(ip netip.Addr) addressKind {
 	return kindUnknown
 }
 
-var (
-	nat64     = netip.MustParsePrefix("64:ff9b::/96") // RFC 6052
-	sixToFour = netip.MustParsePrefix("2002::/16")    // RFC 3056
-)
+// mechanisms are the ways in which an IPv6 address stands for an IPv4 address, at which the packets may end up.
+var mechanisms = []struct {
+	prefix netip.Prefix
+	at     int  // where the IPv4 address begins
+	flip   byte // what its bytes are combined with
+	routed bool // it leads there from anywhere, so that the IPv4 address alone decides
+}{
+	{netip.MustParsePrefix("64:ff9b::/96"), 12, 0, true},     // NAT64, RFC 6052
+	{netip.MustParsePrefix("64:ff9b:1::/96"), 12, 0, true},   // NAT64 in local use, RFC 8215; only in its usual form
+	{netip.MustParsePrefix("2002::/16"), 2, 0, true},         // 6to4, RFC 3056
+	{netip.MustParsePrefix("2001::/32"), 12, 0xff, false},    // Teredo, RFC 4380
+	{netip.MustParsePrefix("::/96"), 12, 0, false},           // IPv4-compatible, RFC 4291 section 2.5.5.1
+	{netip.MustParsePrefix("::ffff:0:0:0/96"), 12, 0, false}, // IPv4-translated, RFC 2765
+}
 
-// embedded is the IPv4 address that packets to an IPv6 address of a translation mechanism end up at.
-func embedded(ip netip.Addr) (netip.Addr, bool) {
-	bytes := ip.As16()
-	switch {
-	case nat64.Contains(ip):
-		return netip.AddrFrom4([4]byte(bytes[12:16])), true
-	case sixToFour.Contains(ip):
-		return netip.AddrFrom4([4]byte(bytes[2:6])), true
+// embedded is the IPv4 address inside an IPv6 address.
+func embedded(ip netip.Addr) (inner netip.Addr, routed, ok bool) {
+	if !ip.Is6() || ip.IsUnspecified() || ip.IsLoopback() {
+		return netip.Addr{}, false, false
 	}
-	return netip.Addr{}, false
+	bytes := ip.As16()
+	take := func(at int, flip byte) netip.Addr {
+		return netip.AddrFrom4([4]byte{bytes[at] ^ flip, bytes[at+1] ^ flip, bytes[at+2] ^ flip, bytes[at+3] ^ flip})
+	}
+	for i := range mechanisms {
+		if m := &mechanisms[i]; m.prefix.Contains(ip) {
+			return take(m.at, m.flip), m.routed, true
+		}
+	}
+	if bytes[8]&^3 == 0 && bytes[9] == 0 && bytes[10] == 0x5e && bytes[11] == 0xfe { // ISATAP, RFC 5214 section 6.1
+		return take(12, 0), false, true
+	}
+	return netip.Addr{}, false, false
 }
 
 // nameKind knows the names that stand for an address everywhere.

@@ -1,6 +1,8 @@
 package httpsend
 
 import (
+	"compress/flate"
+	"compress/gzip"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -11,7 +13,6 @@ import (
 	"net/url"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/emprops/holdfast"
 )
@@ -23,20 +24,29 @@ type failure struct {
 	message string
 }
 
-// classify says why no response header came. timedOut is whether the attempt's own deadline passed.
-func classify(err error, timedOut bool, timeout time.Duration, waiting phase) failure {
+// exhausted tells whether it was this node that could not open a connection. That is no failure of the receiver, so it
+// must neither be counted nor use up an attempt (D25).
+func exhausted(err error) bool {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok { // it keeps its cause as text only
+		return strings.Contains(dns.Err, syscall.EMFILE.Error()) || strings.Contains(dns.Err, syscall.ENFILE.Error())
+	}
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) || errors.Is(err, syscall.ENOMEM)
+}
+
+// classify says why no response header came.
+func (s *Sender) classify(err error, c *attemptContext) failure {
 	if blocked, ok := errors.AsType[*blockedError](err); ok {
 		return failure{holdfast.ClassBlocked, blocked.Error()}
 	}
-	if timedOut {
-		return failure{holdfast.ClassTimeout, fmt.Sprintf("timed out after %s %s", timeout, waiting)}
+	if c.Err() != nil {
+		return failure{holdfast.ClassTimeout, c.timedOut(s.timeout)}
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		switch {
 		case dns.IsNotFound:
 			return failure{holdfast.ClassDNS, "no such host " + clip(dns.Name)}
 		case dns.IsTimeout:
-			return failure{holdfast.ClassDNS, "looking up host " + clip(dns.Name) + " timed out"}
+			return failure{holdfast.ClassDNS, fmt.Sprintf("looking up host %s had no answer within %s", clip(dns.Name), shown(c.since(phaseResolve)))}
 		}
 		return failure{holdfast.ClassDNS, "looking up host " + clip(dns.Name) + " failed"}
 	}
@@ -44,12 +54,12 @@ func classify(err error, timedOut bool, timeout time.Duration, waiting phase) fa
 		return failure{holdfast.ClassTLS, tlsMessage(handshake.cause)}
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-		return failure{holdfast.ClassConnect, dialMessage(op)}
+		return failure{holdfast.ClassConnect, dialMessage(op, c)}
 	}
 	return classifyBroken(err, "before a response came")
 }
 
-func dialMessage(err *net.OpError) string {
+func dialMessage(err *net.OpError, c *attemptContext) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused"
@@ -57,16 +67,26 @@ func dialMessage(err *net.OpError) string {
 		return "host unreachable"
 	case errors.Is(err, syscall.ENETUNREACH):
 		return "network unreachable"
+	case errors.Is(err, syscall.ECONNRESET):
+		return "connection reset while connecting"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "this node has no address from which to reach the host"
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return "this node's network does not permit the connection"
 	case err.Timeout():
-		return "the host does not answer connection requests"
+		return "the host did not answer connection requests for " + shown(c.since(phaseConnect))
 	}
 	return "connecting failed"
 }
 
 // classifyBody says why a response's body did not come to its end.
-func classifyBody(err error, timedOut bool, timeout time.Duration) failure {
-	if timedOut {
-		return failure{holdfast.ClassBodyStall, fmt.Sprintf("timed out after %s inside the response body", timeout)}
+func (s *Sender) classifyBody(err error, c *attemptContext) failure {
+	if c.Err() != nil {
+		return failure{holdfast.ClassBodyStall, c.timedOut(s.timeout)}
+	}
+	_, corrupt := errors.AsType[flate.CorruptInputError](err)
+	if corrupt || errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) {
+		return failure{holdfast.ClassProtocol, "the response body is not valid gzip"}
 	}
 	return classifyBroken(err, "inside the response body")
 }
@@ -109,12 +129,16 @@ func tlsMessage(err error) string {
 	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 		return "connection closed in the TLS handshake"
 	}
+	// What the library itself has to say holds nothing but fixed words and numbers, unless a certificate is quoted.
+	if text := err.Error(); strings.HasPrefix(text, "tls: ") && !strings.Contains(text, "x509") {
+		return "TLS handshake failed: " + clip(strings.TrimPrefix(text, "tls: "))
+	}
 	return "TLS handshake failed"
 }
 
 // classifyStatus is for a response outside 2xx.
 func classifyStatus(resp *http.Response) failure {
-	message := fmt.Sprintf("HTTP %d", resp.StatusCode)
+	message := strings.TrimSpace(fmt.Sprintf("HTTP %d %s", resp.StatusCode, http.StatusText(resp.StatusCode)))
 	if resp.StatusCode < 300 || resp.StatusCode > 399 {
 		return failure{holdfast.ClassStatus, message}
 	}

@@ -9,56 +9,87 @@ import (
 	"github.com/emprops/holdfast"
 )
 
-// reserved are the headers, in lower case, that custom ones never touch (D58). Registration refuses them; a webhook that
-// the original stored may still carry them.
-var reserved = map[string]bool{
-	"content-type": true, "content-length": true, "user-agent": true, "host": true, "connection": true,
-	"transfer-encoding": true, "te": true, "trailer": true, "upgrade": true, "keep-alive": true, "expect": true,
-	"proxy-connection": true, "proxy-authorization": true, "accept-encoding": true,
-	"x-webhook-event": true, "x-webhook-id": true, "x-event-id": true, "x-webhook-signature": true,
-	HeaderStandardID: true, HeaderStandardTimestamp: true, HeaderStandardSignature: true,
+// Headers of the validation handshake (CloudEvents Web Hooks 1.0, section 4).
+const (
+	headerRequestOrigin = "WebHook-Request-Origin"
+	headerRequestRate   = "WebHook-Request-Rate"
+	headerAllowedOrigin = "WebHook-Allowed-Origin"
+	headerAllowedRate   = "WebHook-Allowed-Rate"
+)
+
+// headers collects a request's headers. Names go into the map as they are to be spelled on the wire (CONTRACT 4.2): the
+// setters of http.Header would write X-Webhook-Id.
+type headers struct {
+	http.Header
+	values []string // one array for all
 }
 
-// header builds the request's headers. Names go into the map as they are to be spelled on the wire (CONTRACT 4.2): the
-// setters of http.Header would write X-Webhook-Id. ok is false when a custom header cannot be sent.
-func (s *Sender) header(w *holdfast.Webhook, e *holdfast.Event, body []byte, now time.Time) (h http.Header, ok bool) {
-	const own = 10
-	h = make(http.Header, own+len(w.Headers))
-	values := make([]string, 0, own+len(w.Headers)) // one array for all
-	set := func(name, value string) {
-		values = append(values, value)
-		h[name] = values[len(values)-1 : len(values) : len(values)]
-	}
-	set("Content-Type", "application/json")
-	set("User-Agent", s.userAgent)
-	set("Accept", "*/*")
+func (h *headers) set(name, value string) {
+	h.values = append(h.values, value)
+	at := len(h.values)
+	h.Header[name] = h.values[at-1 : at : at]
+}
+
+// baseHeaders are those of every request to the webhook. bad says which of them cannot be sent.
+func (s *Sender) baseHeaders(w *holdfast.Webhook) (h headers, bad string) {
+	const own = 12
+	h = headers{make(http.Header, own+len(w.Headers)), make([]string, 0, own+len(w.Headers))}
+	h.set("User-Agent", s.userAgent)
+	h.set("Accept", "*/*")
 	for name, value := range w.Headers {
 		lower := strings.ToLower(name)
 		switch {
-		case reserved[lower]:
+		case holdfast.ReservedHeader(name):
+			continue // registration refuses it; a webhook that the original stored may still carry it (D58)
+		case lower == "authorization" && w.Authorization != "":
 			continue
 		case !validName(name) || !validValue(value):
-			return nil, false
+			return h, "a custom header has an invalid name or value"
 		case lower == "accept":
-			delete(h, "Accept")
+			delete(h.Header, "Accept")
 		case lower == "idempotency-key" || lower == "x-idempotency-key":
 			// Under its canonical name http.Transport takes this as leave to send the request again by itself. An
 			// attempt is one request.
 			name = lower
 		}
-		set(name, value)
+		h.set(name, value)
 	}
-	set("X-Webhook-Event", e.Type)
-	set("X-Webhook-ID", w.ID)
-	set("X-Event-ID", e.ID)
+	if w.Authorization != "" {
+		if !validValue(w.Authorization) {
+			return h, "the webhook's authorization cannot be sent in a header"
+		}
+		h.set("Authorization", w.Authorization)
+	}
+	if w.Handshake {
+		h.set(headerRequestOrigin, s.origin) // on every request after the handshake, too (section 4.1.2)
+	}
+	return h, ""
+}
+
+// header builds the headers of a delivery of the body.
+func (s *Sender) header(w *holdfast.Webhook, e *holdfast.Event, body []byte, contentType string, now time.Time) (_ http.Header, bad string) {
+	h, bad := s.baseHeaders(w)
+	if bad != "" {
+		return nil, bad
+	}
+	h.set("Content-Type", contentType)
+	h.set("X-Webhook-Event", e.Type)
+	h.set("X-Webhook-ID", w.ID)
+	h.set("X-Event-ID", e.ID)
 	timestamp := now.Unix()
-	set(HeaderStandardID, e.ID)
-	set(HeaderStandardTimestamp, strconv.FormatInt(timestamp, 10))
+	h.set(HeaderStandardID, e.ID)
+	h.set(HeaderStandardTimestamp, strconv.FormatInt(timestamp, 10))
 	if w.Secret != "" {
-		set(HeaderSignature, Legacy(w.Secret, body))
-		set(HeaderStandardSignature, Standard(w.Secret, e.ID, timestamp, body))
+		h.set(HeaderSignature, Legacy(w.Secret, body))
 	}
-	return h, true
+	signatures, err := signatures(w, e.ID, now, body)
+	if err != nil {
+		return nil, "the webhook's signing key is not an Ed25519 private key"
+	}
+	if signatures != "" {
+		h.set(HeaderStandardSignature, signatures)
+	}
+	return h.Header, ""
 }
 
 // validName tells whether s is a token of RFC 9110 section 5.6.2.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
@@ -112,6 +113,17 @@ func answerRaw(t testing.TB, answer string) string {
 // nameServer is a DNS server that knows the given addresses; other names do not exist.
 func nameServer(t testing.TB, addresses map[string][4]byte) *net.Resolver {
 	t.Helper()
+	return nameServerFunc(t, func(name string) []netip.Addr {
+		if ip, ok := addresses[name]; ok {
+			return []netip.Addr{netip.AddrFrom4(ip)}
+		}
+		return nil
+	})
+}
+
+// nameServerFunc is a DNS server that answers with what lookup has for a name with its final dot.
+func nameServerFunc(t testing.TB, lookup func(name string) []netip.Addr) *net.Resolver {
+	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	require.NoError(t, err)
 	done := make(chan struct{})
@@ -127,19 +139,7 @@ func nameServer(t testing.TB, addresses map[string][4]byte) *net.Resolver {
 			if err != nil || query.Unpack(buf[:n]) != nil || len(query.Questions) != 1 {
 				continue
 			}
-			question := query.Questions[0]
-			answer := dnsmessage.Message{Header: dnsmessage.Header{ID: query.ID, Response: true, RecursionAvailable: true}, Questions: query.Questions}
-			ip, known := addresses[question.Name.String()]
-			switch {
-			case !known:
-				answer.RCode = dnsmessage.RCodeNameError
-			case question.Type == dnsmessage.TypeA:
-				answer.Answers = []dnsmessage.Resource{{
-					Header: dnsmessage.ResourceHeader{Name: question.Name, Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET},
-					Body:   &dnsmessage.AResource{A: ip},
-				}}
-			}
-			if packed, err := answer.Pack(); err == nil {
+			if packed, err := answerTo(&query, lookup(query.Questions[0].Name.String())); err == nil {
 				_, _ = conn.WriteTo(packed, from)
 			}
 		}
@@ -152,6 +152,24 @@ func nameServer(t testing.TB, addresses map[string][4]byte) *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return dialer.DialContext(ctx, "udp", conn.LocalAddr().String())
 	}}
+}
+
+func answerTo(query *dnsmessage.Message, addresses []netip.Addr) ([]byte, error) {
+	question := query.Questions[0]
+	answer := dnsmessage.Message{Header: dnsmessage.Header{ID: query.ID, Response: true, RecursionAvailable: true}, Questions: query.Questions}
+	if len(addresses) == 0 {
+		answer.RCode = dnsmessage.RCodeNameError
+	}
+	for _, ip := range addresses {
+		header := dnsmessage.ResourceHeader{Name: question.Name, Type: question.Type, Class: dnsmessage.ClassINET}
+		switch {
+		case question.Type == dnsmessage.TypeA && ip.Is4():
+			answer.Answers = append(answer.Answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.AResource{A: ip.As4()}})
+		case question.Type == dnsmessage.TypeAAAA && ip.Is6():
+			answer.Answers = append(answer.Answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.AAAAResource{AAAA: ip.As16()}})
+		}
+	}
+	return answer.Pack()
 }
 
 func send(t testing.TB, s *Sender, w *holdfast.Webhook) holdfast.Attempt {

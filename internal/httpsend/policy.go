@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -32,25 +33,27 @@ type AddressPolicy struct {
 // Check decides about the URL of a registration. A forbidden one is a CodeInvalid error with a violation of the field
 // "url". Names are not resolved here: their addresses are checked when they are used.
 func (p AddressPolicy) Check(rawURL string) error {
-	invalid := func(text string) error {
-		return holdfast.Invalid([]holdfast.Violation{{Field: "url", Description: text}})
-	}
 	u, err := url.Parse(rawURL)
 	if err != nil || u.Hostname() == "" {
-		return invalid("is not a valid URL with a host")
+		return invalidURL("is not a valid URL with a host")
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return invalidURL("names a port that does not exist")
+		}
 	}
 	if p.owns(hostPort(u)) {
 		return nil
 	}
 	host, ok := asciiHost(u.Hostname())
 	if !ok {
-		return invalid("does not name a valid host")
+		return invalidURL("does not name a valid host")
 	}
 	kind := nameKind(host)
 	ip, numeric, ok := parseHostAddress(host)
 	if numeric {
 		if !ok {
-			return invalid("names a host that looks like an address but is none")
+			return invalidURL("names a host that looks like an address but is none")
 		}
 		kind = p.refusal(ip)
 	}
@@ -59,9 +62,13 @@ func (p AddressPolicy) Check(rawURL string) error {
 		kind = kindAllowed
 	}
 	if kind != kindAllowed {
-		return invalid(fmt.Sprintf("points to %s, which the address policy does not allow", kind))
+		return invalidURL(fmt.Sprintf("points to %s, which the address policy does not allow", kind))
 	}
 	return nil
+}
+
+func invalidURL(text string) error {
+	return holdfast.Invalid([]holdfast.Violation{{Field: "url", Description: text}})
 }
 
 // Control decides about a resolved address just before the connection to it is made; use it as net.Dialer.Control. A
@@ -89,19 +96,25 @@ func (e *blockedError) Error() string {
 // refusal is the kind for which an address is refused, kindAllowed when it is not.
 func (p AddressPolicy) refusal(ip netip.Addr) addressKind {
 	ip = ip.Unmap().WithZone("")
-	kind := addressKindOf(ip)
+	kind, decisive := addressKindOf(ip)
 	for _, prefix := range p.Allow {
-		if prefix.Contains(ip) && (kind != kindMetadata || prefix.IsSingleIP()) {
+		if (prefix.Contains(ip) || prefix.Contains(decisive)) && (kind != kindMetadata || prefix.IsSingleIP()) {
 			return kindAllowed
 		}
-	}
-	if inner, ok := embedded(ip); ok {
-		return p.refusal(inner)
 	}
 	if kind == kindLoopback && p.AllowLoopback || kind == kindPrivate && p.AllowPrivate {
 		return kindAllowed
 	}
 	return kind
+}
+
+// ownHost is the host of OwnBaseURL, "" when it has none.
+func (p AddressPolicy) ownHost() string {
+	own, err := url.Parse(p.OwnBaseURL)
+	if err != nil {
+		return ""
+	}
+	return own.Hostname()
 }
 
 // owns tells whether hostPort is where this service is reached.
@@ -136,5 +149,5 @@ func asciiHost(host string) (string, bool) {
 		}
 	}
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
-	return host, host != ""
+	return host, host != "" && host[0] != '.' && host[len(host)-1] != '.'
 }

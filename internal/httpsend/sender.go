@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -24,6 +25,7 @@ const (
 	DefaultDrainBytes       = 64 << 10
 	DefaultUserAgent        = "EMP-Job-Queue-Webhook/1.0"
 	DefaultMaxIdlePerHost   = 64
+	DefaultSource           = "holdfast"
 )
 
 const (
@@ -52,6 +54,11 @@ type Config struct {
 	Policy AddressPolicy
 	// MaxIdlePerHost is how many idle connections to one receiver are kept.
 	MaxIdlePerHost int
+	// Source is the source attribute of CloudEvents, a URI reference.
+	Source string
+	// Origin is the DNS name by which this service asks endpoints for their consent (CloudEvents Web Hooks 1.0, section
+	// 4.1.2); the default is the host of Policy.OwnBaseURL, or else DefaultSource.
+	Origin string
 	// Node is the name of this node in attempts.
 	Node string
 	// Now is the clock.
@@ -67,7 +74,9 @@ type Sender struct {
 	timeout            time.Duration
 	maxResponse, drain int
 	userAgent, node    string
+	source, origin     string
 	now                func() time.Time
+	dialer             *dialer
 	transport          *http.Transport
 	buffers            sync.Pool // of *[]byte, for response bodies
 }
@@ -79,6 +88,8 @@ func New(c Config) *Sender {
 		maxResponse: cmp.Or(c.MaxResponseBytes, DefaultMaxResponseBytes),
 		drain:       cmp.Or(c.DrainBytes, DefaultDrainBytes),
 		userAgent:   cmp.Or(c.UserAgent, DefaultUserAgent),
+		source:      cmp.Or(c.Source, DefaultSource),
+		origin:      cmp.Or(c.Origin, c.Policy.ownHost(), DefaultSource),
 		node:        c.Node,
 		now:         c.Now,
 	}
@@ -89,13 +100,13 @@ func New(c Config) *Sender {
 		buf := make([]byte, s.maxResponse+1) // one more, to know whether it was all
 		return &buf
 	}
-	d := &dialer{policy: c.Policy, timeout: s.timeout + dialGrace, resolver: c.resolver, tls: &tls.Config{
+	s.dialer = &dialer{policy: c.Policy, timeout: s.timeout + dialGrace, resolver: c.resolver, tls: &tls.Config{
 		RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
 		ClientSessionCache: tls.NewLRUClientSessionCache(maxIdle),
 	}}
 	s.transport = &http.Transport{ // without a proxy, whatever the environment says
-		DialContext:            d.dial,
-		DialTLSContext:         d.dialTLS,
+		DialContext:            s.dialer.dial,
+		DialTLSContext:         s.dialer.dialTLS,
 		MaxIdleConns:           maxIdle,
 		MaxIdleConnsPerHost:    cmp.Or(c.MaxIdlePerHost, DefaultMaxIdlePerHost),
 		IdleConnTimeout:        idleTimeout,
@@ -110,8 +121,9 @@ func New(c Config) *Sender {
 func (s *Sender) Close() { s.transport.CloseIdleConnections() }
 
 // Send makes attempt number (from 1) of delivering the event to the webhook: one request, of which redirects are not
-// followed (D39). Whatever the receiver did or failed to do is in the attempt. An error means that there was no attempt
-// because ctx ended before an answer came; it has CodeUnavailable and wraps ctx.Err(), and nothing is to be recorded.
+// followed (D39). Whatever the receiver did or failed to do is in the attempt. An error means that there was no attempt,
+// because ctx ended before an answer came (it wraps ctx.Err()) or this node is out of file descriptors or memory for
+// connections; it has CodeUnavailable, and nothing is to be recorded.
 // Once the response headers are in, the outcome stands even if ctx ends: a receiver that answered 2xx is not sent the
 // event again (D25). The webhook's credentials are used as they are, so they must be in clear.
 func (s *Sender) Send(ctx context.Context, w *holdfast.Webhook, e *holdfast.Event, number int) (holdfast.Attempt, error) {
@@ -131,12 +143,11 @@ func (s *Sender) Send(ctx context.Context, w *holdfast.Webhook, e *holdfast.Even
 }
 
 func (s *Sender) attempt(parent context.Context, w *holdfast.Webhook, e *holdfast.Event, start time.Time, a *holdfast.Attempt) (failure, error) {
-	timeout, cancel := context.WithTimeout(parent, s.timeout)
-	defer cancel()
-	ctx := &attemptContext{Context: timeout}
 	if parent.Err() != nil {
 		return failure{}, cancelled(parent)
 	}
+	c, ctx, cancel := s.begin(parent)
+	defer cancel()
 	req, bad := s.request(ctx, w, e, start)
 	if bad != "" {
 		if req == nil {
@@ -146,12 +157,10 @@ func (s *Sender) attempt(parent context.Context, w *holdfast.Webhook, e *holdfas
 	}
 	resp, err := s.transport.RoundTrip(req)
 	if err != nil {
-		if parent.Err() != nil {
-			return failure{}, cancelled(parent)
-		}
-		return classify(err, ctx.Err() != nil, s.timeout, phase(ctx.phase.Load())), nil
+		return s.unanswered(parent, c, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
+	c.enter(phaseBody)
 	a.ResponseStatus = resp.StatusCode
 	if resp.StatusCode != http.StatusSwitchingProtocols { // its body is the connection itself
 		a.ResponseBody, err = s.readBody(resp.Body)
@@ -161,21 +170,47 @@ func (s *Sender) attempt(parent context.Context, w *holdfast.Webhook, e *holdfas
 		a.RetryAfter = retryAfter(resp.Header, s.now())
 		return classifyStatus(resp), nil
 	case err != nil && parent.Err() == nil:
-		return classifyBody(err, ctx.Err() != nil, s.timeout), nil
+		return s.classifyBody(err, c), nil
 	}
 	return failure{}, nil
 }
 
-func cancelled(ctx context.Context) error {
-	return holdfast.Wrap(holdfast.CodeUnavailable, ctx.Err(), "sending the webhook was cancelled")
+// unanswered says why no response header came: the attempt failed, or we did.
+func (s *Sender) unanswered(parent context.Context, c *attemptContext, err error) (failure, error) {
+	switch {
+	case parent.Err() != nil:
+		return failure{}, cancelled(parent)
+	case exhausted(err):
+		return failure{}, holdfast.Wrap(holdfast.CodeUnavailable, err, "this node cannot open another connection")
+	}
+	return s.classify(err, c), nil
+}
+
+func cancelled(ctx context.Context) error { return cancelledWhile(ctx, "sending the webhook") }
+
+func cancelledWhile(ctx context.Context, operation string) error {
+	return holdfast.Wrap(holdfast.CodeUnavailable, ctx.Err(), "%s was cancelled", operation)
 }
 
 // request builds the request; bad says why the webhook's configuration gives none, and req is nil if that is the URL.
 func (s *Sender) request(ctx context.Context, w *holdfast.Webhook, e *holdfast.Event, now time.Time) (req *http.Request, bad string) {
-	body := AppendEnvelope(make([]byte, 0, envelopeOverhead(w.ID, e)+len(e.Data)), w.ID, e)
+	body, contentType, ok := s.appendPayload(make([]byte, 0, s.payloadOverhead(w, e)+len(e.Data)), w, e)
 	// A plain bytes.Reader lets net/http send headers and body in one packet, and again on a new connection when it finds
 	// that nothing went out on an old one.
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.URL, bytes.NewReader(body))
+	req, bad = newRequest(ctx, http.MethodPost, w.URL, bytes.NewReader(body))
+	switch {
+	case bad != "":
+		return nil, bad
+	case !ok:
+		return req, unknownFormat(w.Format)
+	}
+	req.Header, bad = s.header(w, e, body, contentType, now)
+	return req, bad
+}
+
+// newRequest makes a request to a webhook's URL; bad says what is wrong with the URL.
+func newRequest(ctx context.Context, method, url string, body io.Reader) (req *http.Request, bad string) {
+	req, err := http.NewRequestWithContext(ctx, method, url, body)
 	switch {
 	case err != nil:
 		return nil, "the webhook's URL is not valid"
@@ -184,10 +219,5 @@ func (s *Sender) request(ctx context.Context, w *holdfast.Webhook, e *holdfast.E
 	case req.URL.User != nil:
 		return nil, "the webhook's URL contains a user name or password"
 	}
-	header, ok := s.header(w, e, body, now)
-	if !ok {
-		return req, "a custom header has an invalid name or value"
-	}
-	req.Header = header
 	return req, ""
 }

@@ -42,15 +42,18 @@ func Legacy(secret string, body []byte) string {
 // with whsec_, otherwise the secret's UTF-8 bytes. The header may hold several signatures separated by spaces.
 func Standard(secret, id string, timestamp int64, body []byte) string {
 	mac := hmac.New(sha256.New, standardKey(secret))
-	head := make([]byte, 0, 160)
-	head = append(append(head, id...), '.')
-	head = append(strconv.AppendInt(head, timestamp, 10), '.')
-	mac.Write(head)
+	mac.Write(signedHead(make([]byte, 0, 160), id, timestamp))
 	mac.Write(body)
 	var sum [sha256.Size]byte
 	out := make([]byte, 0, len(standardVersion)+base64.StdEncoding.EncodedLen(sha256.Size))
 	out = append(out, standardVersion...)
 	return string(base64.StdEncoding.AppendEncode(out, mac.Sum(sum[:0])))
+}
+
+// signedHead appends what is signed before the body.
+func signedHead(dst []byte, id string, timestamp int64) []byte {
+	dst = append(append(dst, id...), '.')
+	return append(strconv.AppendInt(dst, timestamp, 10), '.')
 }
 
 func standardKey(secret string) []byte {
