@@ -23,8 +23,10 @@ type DeliveryInput struct {
 	// BaseAttempts are the attempts that the retry policy does not count: those before a replay, and probes. Without an
 	// Outcome it is also the number of attempts made so far.
 	BaseAttempts int `json:"base_attempts,omitempty"`
-	// Ordered is the workflow that is to hear of this delivery's end, when deliveries are made in order.
+	// Ordered is the workflow that gives this delivery its turn and is to hear of its end, when deliveries are made in
+	// order; Turn says that it has its turn.
 	Ordered string `json:"ordered,omitempty"`
+	Turn    bool   `json:"turn,omitempty"`
 }
 
 // DeliveryStatus is the answer of a Delivery's status query, and its result.
@@ -41,7 +43,7 @@ type delivery struct {
 	out         activities.Outcome
 	left        leftover
 	disconnects disconnects
-	signals     struct{ retryNow, hold, resume, cancel workflow.ReceiveChannel }
+	signals     struct{ retryNow, hold, resume, cancel, turn workflow.ReceiveChannel }
 	woken       workflow.Channel // something a held delivery waits for has happened
 	lookAgain   bool             // whoever releases held deliveries may not have known of this one
 	probing     bool
@@ -100,6 +102,7 @@ func (d *delivery) setup(ctx workflow.Context) error {
 	d.signals.retryNow = workflow.GetSignalChannel(ctx, SignalRetryNow)
 	d.signals.hold = workflow.GetSignalChannel(ctx, SignalHold)
 	d.signals.resume = workflow.GetSignalChannel(ctx, SignalResume)
+	d.signals.turn = workflow.GetSignalChannel(ctx, SignalTurn)
 	d.signals.cancel = workflow.GetSignalChannel(ctx, SignalCancel)
 	if err := workflow.SetUpdateHandler(ctx, UpdateProbe, d.probe); err != nil {
 		return err
@@ -140,6 +143,9 @@ func (d *delivery) finish(ctx workflow.Context) (DeliveryStatus, error) {
 		return d.status(), err
 	}
 	d.disconnects.arrived(ctx)
+	if d.in.Ordered != "" { // when nobody hears of it, nobody waits for it
+		_ = workflow.SignalExternalWorkflow(ctx, d.in.Ordered, "", SignalOver, d.in.Event.ID).Get(ctx, nil)
+	}
 	return d.status(), workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
 }
 
@@ -151,12 +157,17 @@ func (d *delivery) quiet(ctx workflow.Context) bool {
 // signalled tells whether a signal waits to be heard; a new run would not hear it.
 func (d *delivery) signalled() bool {
 	s := &d.signals
+	for s.turn.ReceiveAsync(nil) { // of these, only the first means something
+		d.in.Turn = true
+	}
 	return s.retryNow.Len()+s.hold.Len()+s.resume.Len()+s.cancel.Len() > 0
 }
 
 // step moves the delivery on from where its last outcome left it.
 func (d *delivery) step(ctx workflow.Context) error {
 	switch {
+	case d.in.Ordered != "" && !d.in.Turn:
+		return d.queued(ctx)
 	case d.out.Attempts < 0:
 		return d.first(ctx)
 	case d.out.InFlight != "":

@@ -223,18 +223,22 @@ func bounded(ctx workflow.Context) bool {
 
 func handOver(ctx workflow.Context, in GroupInput, open activities.OpenOutcome) workflow.ChildWorkflowFuture {
 	target := in.Targets[open.Index]
-	event := in.Events[target.Event]
+	return startDelivery(ctx, DeliveryInput{
+		WebhookID: target.WebhookID, Event: in.Events[target.Event], CreatedAt: in.CreatedAt,
+		AttemptTimeoutMS: in.AttemptTimeoutMS, HoldForMS: in.HoldForMS, Outcome: &open.Outcome,
+	})
+}
+
+// startDelivery starts a Delivery that goes on whatever becomes of the workflow that starts it.
+func startDelivery(ctx workflow.Context, in DeliveryInput) workflow.ChildWorkflowFuture {
 	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
-		WorkflowID:            DeliveryWorkflowID(target.WebhookID, event.ID),
+		WorkflowID:            DeliveryWorkflowID(in.WebhookID, in.Event.ID),
 		TaskQueue:             QueueMain,
 		ParentClosePolicy:     enumspb.PARENT_CLOSE_POLICY_ABANDON,
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-		TypedSearchAttributes: DeliveryAttributes(target.WebhookID, &event),
+		TypedSearchAttributes: DeliveryAttributes(in.WebhookID, &in.Event),
 	})
-	return workflow.ExecuteChildWorkflow(ctx, Delivery, DeliveryInput{
-		WebhookID: target.WebhookID, Event: event, CreatedAt: in.CreatedAt,
-		AttemptTimeoutMS: in.AttemptTimeoutMS, HoldForMS: in.HoldForMS, Outcome: &open.Outcome,
-	})
+	return workflow.ExecuteChildWorkflow(ctx, Delivery, in)
 }
 
 // DeliveryAttributes are the search attributes a Delivery starts with.
