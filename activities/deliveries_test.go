@@ -151,7 +151,7 @@ func TestJoinAttempt_OfAnotherProcessSaysSo(t *testing.T) {
 // a slot before the cut-off is withdrawn, not sent later behind the workflow's back.
 func TestG7_WaitingTakesNoSlotAndIsWithdrawn(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, func(d *DeliveryDeps) { d.Lanes = NewLanes(3, 2, time.Minute) })
+	n := newNode(t, func(d *DeliveryDeps) { d.Lanes = NewLanes(LaneLimits{3, 3, 2}, time.Minute) })
 	release := make(chan struct{})
 	n.sender.send = func(_ context.Context, w *holdfast.Webhook, number int) (holdfast.Attempt, error) {
 		if w.ID == "wh_hog" {
@@ -218,16 +218,21 @@ func TestG7_SlowWebhookIsLeftToTheSlowLane(t *testing.T) {
 
 func TestG7_AttemptWithoutAFreeSlotMakesTheWorkflowWait(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, func(d *DeliveryDeps) { d.Lanes = NewLanes(1, 1, time.Minute) })
+	n := newNode(t, func(d *DeliveryDeps) { d.Lanes = NewLanes(LaneLimits{1, 1, 1}, time.Minute) })
 	n.webhook("wh_1", holdfast.DefaultRetryPolicy())
-	release, err := n.Lanes.Acquire(t.Context(), "wh_1")
+	slot, err := n.Lanes.Acquire(t.Context(), "wh_1", true)
 	require.NoError(t, err)
-	o, err := run(t, n.Attempt, attemptRequest("wh_1", 1))
-	require.NoError(t, err)
-	require.Equal(t, Outcome{State: holdfast.DeliveryPending, DelayMS: busyDelay.Milliseconds()}, o)
+	for waits, delay := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
+		in := attemptRequest("wh_1", 1)
+		in.Waits = waits
+		o, err := run(t, n.Attempt, in)
+		require.NoError(t, err)
+		require.Equal(t, Outcome{State: holdfast.DeliveryPending, DelayMS: delay.Milliseconds(), Waits: waits + 1}, o)
+	}
+	require.Equal(t, maxBusyDelay.Milliseconds(), busy(1000).DelayMS)
 	require.Empty(t, n.sender.requests())
-	release()
-	o, err = run(t, n.Attempt, attemptRequest("wh_1", 1))
+	slot.Release()
+	o, err := run(t, n.Attempt, attemptRequest("wh_1", 1))
 	require.NoError(t, err)
 	require.Equal(t, holdfast.DeliveryDelivered, o.State)
 }

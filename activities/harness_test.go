@@ -34,11 +34,12 @@ func newNode(t *testing.T, options ...func(*DeliveryDeps)) *node {
 	n := &node{
 		hooks:  &fakeWebhooks{webhooks: map[string]*holdfast.Webhook{}, registered: map[string]bool{}},
 		sender: &fakeSender{},
-		store:  &fakeStore{records: map[DeliveryKey]holdfast.Delivery{}},
+		store:  &fakeStore{records: map[DeliveryKey]holdfast.Delivery{}, failures: map[string]int{}},
 	}
 	deps := DeliveryDeps{
 		Node: "n1", Webhooks: n.hooks, Registered: n.hooks, Sender: n.sender, Store: n.store, Payloads: payloads{},
-		Lanes: NewLanes(64, 8, time.Minute), Cutoff: testCutoff, Logger: testkit.Logger(t),
+		Lanes: NewLanes(LaneLimits{64, 64, 8}, time.Minute), RetryAfterMax: time.Hour, DisconnectThreshold: 10,
+		Cutoff: testCutoff, Logger: testkit.Logger(t),
 	}
 	for _, o := range options {
 		o(&deps)
@@ -181,6 +182,7 @@ func answer(webhook string, number, status int) holdfast.Attempt {
 type fakeStore struct {
 	mu         sync.Mutex
 	records    map[DeliveryKey]holdfast.Delivery
+	failures   map[string]int // exhausted deliveries of a webhook
 	writes     []Record
 	recordErr  error
 	readErr    error
@@ -193,15 +195,24 @@ func (f *fakeStore) set(change func(*fakeStore)) {
 	change(f)
 }
 
-func (f *fakeStore) Record(_ context.Context, r Record) error {
+func (f *fakeStore) Record(_ context.Context, r Record) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.recordErr != nil {
-		return f.recordErr
+		return 0, f.recordErr
+	}
+	key := DeliveryKey{r.Delivery.WebhookID, r.Delivery.EventID}
+	exhausted := r.Delivery.State == holdfast.DeliveryExhausted
+	if exhausted && f.records[key].State == holdfast.DeliveryExhausted {
+		return f.failures[key.WebhookID], nil
 	}
 	f.writes = append(f.writes, r)
-	f.records[DeliveryKey{r.Delivery.WebhookID, r.Delivery.EventID}] = r.Delivery
-	return nil
+	f.records[key] = r.Delivery
+	if exhausted {
+		f.failures[key.WebhookID]++
+		return f.failures[key.WebhookID], nil
+	}
+	return 0, nil
 }
 
 func (f *fakeStore) Settled(_ context.Context, keys []DeliveryKey) ([]holdfast.DeliveryState, error) {

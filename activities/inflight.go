@@ -21,6 +21,7 @@ type flight struct {
 	webhook string
 	phase   atomic.Int32
 	began   atomic.Int64 // ns since the epoch; 0 while queued
+	slot    atomic.Pointer[Slot]
 	done    chan struct{}
 	outcome Outcome
 	err     error
@@ -55,8 +56,9 @@ func (t *inFlight) launch(ctx context.Context, key, webhook string, run func(con
 	return f
 }
 
-// begin tells that the attempt has its slots; false means it was withdrawn and must not be sent.
-func (f *flight) begin() bool {
+// begin tells that the attempt has its slot; false means it was withdrawn and must not be sent.
+func (f *flight) begin(slot *Slot) bool {
+	f.slot.Store(slot)
 	if !f.phase.CompareAndSwap(phaseQueued, phaseStarted) {
 		return false
 	}
@@ -80,6 +82,13 @@ func (f *flight) finished() bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// demote moves the slot of an attempt under way to the slow lane, in its own time.
+func (f *flight) demote(wg *sync.WaitGroup) {
+	if slot := f.slot.Load(); slot != nil {
+		wg.Go(slot.Demote)
 	}
 }
 

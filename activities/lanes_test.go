@@ -17,10 +17,11 @@ func TestG7_LanesKeepTheirLimits(t *testing.T) {
 	t.Parallel()
 	base := t.Context()
 	rapid.Check(t, func(t *rapid.T) {
-		global, each := rapid.IntRange(1, 6).Draw(t, "global"), rapid.IntRange(1, 4).Draw(t, "each")
+		fast, slow := rapid.IntRange(1, 6).Draw(t, "fast"), rapid.IntRange(1, 4).Draw(t, "slow")
+		each := rapid.IntRange(1, 4).Draw(t, "each")
 		webhooks := rapid.SliceOfN(rapid.IntRange(0, 3), 1, 60).Draw(t, "webhooks")
 		impatient := rapid.SliceOfN(rapid.Bool(), len(webhooks), len(webhooks)).Draw(t, "impatient")
-		l := NewLanes(global, each, 0)
+		l := NewLanes(LaneLimits{fast, slow, each}, 0)
 		var all atomic.Int64
 		var per [4]atomic.Int64
 		var over atomic.Bool
@@ -32,36 +33,40 @@ func TestG7_LanesKeepTheirLimits(t *testing.T) {
 				if impatient[i] {
 					cancel()
 				}
-				release, err := l.Acquire(ctx, fmt.Sprint(w))
+				slot, err := l.Acquire(ctx, fmt.Sprint(w), i%2 == 1)
 				if err != nil {
 					return
 				}
-				if all.Add(1) > int64(global) || per[w].Add(1) > int64(each) {
+				if i%3 == 0 {
+					wait.Go(slot.Demote)
+				}
+				if all.Add(1) > int64(fast+slow) || per[w].Add(1) > int64(each) {
 					over.Store(true)
 				}
 				l.Observe(fmt.Sprint(w), Speed(i%3))
 				per[w].Add(-1)
 				all.Add(-1)
-				release()
+				slot.Release()
 			})
 		}
 		wait.Wait()
 		require.False(t, over.Load())
 		require.Empty(t, l.webhooks)
-		require.Empty(t, l.global)
+		require.Empty(t, l.fast)
+		require.Empty(t, l.slow)
 	})
 }
 
 func TestLanes_SlowEndsByItselfOrWithAGoodAnswer(t *testing.T) {
 	t.Parallel()
-	l := NewLanes(1, 1, time.Minute)
+	l := NewLanes(LaneLimits{1, 1, 1}, time.Minute)
 	now := time.Unix(1000, 0)
 	l.now = func() time.Time { return now }
 	observe := func(s Speed) {
-		release, err := l.Acquire(t.Context(), "wh")
+		slot, err := l.Acquire(t.Context(), "wh", false)
 		require.NoError(t, err)
 		l.Observe("wh", s)
-		release()
+		slot.Release()
 	}
 	require.False(t, l.Slow("wh"))
 	observe(TooSlow)
@@ -82,15 +87,15 @@ func TestLanes_SlowEndsByItselfOrWithAGoodAnswer(t *testing.T) {
 // Webhooks that failed once and were deleted are not remembered for ever.
 func TestLanes_ForgetsWhatNobodyAsksForAgain(t *testing.T) {
 	t.Parallel()
-	l := NewLanes(1, 1, time.Minute)
+	l := NewLanes(LaneLimits{1, 1, 1}, time.Minute)
 	now := time.Unix(1000, 0)
 	l.now = func() time.Time { return now }
 	for i := range 10_000 {
 		id := fmt.Sprint(i)
-		release, err := l.Acquire(t.Context(), id)
+		slot, err := l.Acquire(t.Context(), id, false)
 		require.NoError(t, err)
 		l.Observe(id, TooSlow)
-		release()
+		slot.Release()
 		require.True(t, l.Slow(id))
 		now = now.Add(time.Second)
 	}

@@ -46,7 +46,7 @@ func TestDecide(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			require.Equal(t, c.want, decide(c.policy, &c.attempt))
+			require.Equal(t, c.want, ruling{retryAfterMax: time.Hour, spread: 0.7}.decide(c.policy, &c.attempt))
 		})
 	}
 }

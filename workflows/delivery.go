@@ -20,6 +20,13 @@ type DeliveryInput struct {
 	HoldForMS        int64               `json:"hold_for_ms"`
 	Outcome          *activities.Outcome `json:"outcome,omitempty"`
 	HeldSince        int64               `json:"held_since,omitempty"` // ms
+	// BaseAttempts are the attempts that the retry policy does not count: those before a replay, and probes. Without an
+	// Outcome it is also the number of attempts made so far.
+	BaseAttempts int `json:"base_attempts,omitempty"`
+	// Ordered is the workflow that gives this delivery its turn and is to hear of its end, when deliveries are made in
+	// order; Turn says that it has its turn.
+	Ordered string `json:"ordered,omitempty"`
+	Turn    bool   `json:"turn,omitempty"`
 }
 
 // DeliveryStatus is the answer of a Delivery's status query, and its result.
@@ -32,10 +39,16 @@ type DeliveryStatus struct {
 
 // delivery is the state of one Delivery run.
 type delivery struct {
-	in      DeliveryInput
-	out     activities.Outcome
-	left    leftover
-	signals struct{ retryNow, hold, resume, cancel workflow.ReceiveChannel }
+	in          DeliveryInput
+	out         activities.Outcome
+	left        leftover
+	disconnects disconnects
+	signals     struct{ retryNow, hold, resume, cancel, turn workflow.ReceiveChannel }
+	woken       workflow.Channel // something a held delivery waits for has happened
+	lookAgain   bool             // whoever releases held deliveries may not have known of this one
+	probing     bool
+	probed      ProbeAnswer // the last one
+	deciding    bool        // a held delivery is being released, cancelled or is expiring
 }
 
 // nil pointers: the workflows refer to activities by method, the worker registers the real ones.
@@ -64,27 +77,36 @@ func Delivery(ctx workflow.Context, in DeliveryInput) (DeliveryStatus, error) {
 func (d *delivery) cancelled(ctx workflow.Context, cause error) (DeliveryStatus, error) {
 	ctx, stop := workflow.NewDisconnectedContext(ctx)
 	defer stop()
-	err := d.change(ctx, holdfast.DeliveryCancelled, "its workflow was cancelled")
-	if err == nil {
-		err = d.publish(ctx)
+	if !d.out.State.Final() {
+		if err := d.change(ctx, holdfast.DeliveryCancelled, "its workflow was cancelled"); err != nil {
+			return d.status(), err
+		}
 	}
-	if err != nil {
+	if _, err := d.finish(ctx); err != nil {
 		return d.status(), err
 	}
 	return d.status(), cause
 }
 
 func (d *delivery) setup(ctx workflow.Context) error {
-	if d.in.Outcome != nil {
+	switch {
+	case d.in.Outcome != nil:
 		d.out = *d.in.Outcome
 		d.in.Outcome = nil
-	} else {
+	case d.in.BaseAttempts > 0:
+		d.out = activities.Outcome{State: holdfast.DeliveryPending, Attempts: d.in.BaseAttempts}
+	default:
 		d.out = activities.Outcome{State: holdfast.DeliveryPending, Attempts: -1}
 	}
+	d.woken = workflow.NewBufferedChannel(ctx, 1)
 	d.signals.retryNow = workflow.GetSignalChannel(ctx, SignalRetryNow)
 	d.signals.hold = workflow.GetSignalChannel(ctx, SignalHold)
 	d.signals.resume = workflow.GetSignalChannel(ctx, SignalResume)
+	d.signals.turn = workflow.GetSignalChannel(ctx, SignalTurn)
 	d.signals.cancel = workflow.GetSignalChannel(ctx, SignalCancel)
+	if err := workflow.SetUpdateHandler(ctx, UpdateProbe, d.probe); err != nil {
+		return err
+	}
 	return workflow.SetQueryHandler(ctx, QueryStatus, func() (DeliveryStatus, error) { return d.status(), nil })
 }
 
@@ -95,13 +117,14 @@ func (d *delivery) status() DeliveryStatus {
 func (d *delivery) run(ctx workflow.Context) (DeliveryStatus, error) {
 	for {
 		d.recordLeftOver(ctx)
-		if d.out.State.Final() {
-			if err := d.allRecorded(ctx); err != nil {
-				return d.status(), err
-			}
-			return d.status(), d.publish(ctx)
+		if d.out.Disconnect != nil {
+			d.disconnects.tell(ctx, d.in.WebhookID, *d.out.Disconnect)
+			d.out.Disconnect = nil
 		}
-		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && !d.signalled() && len(d.left.records) == 0 {
+		if d.out.State.Final() {
+			return d.finish(ctx)
+		}
+		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && d.quiet(ctx) {
 			d.in.Outcome = &d.out
 			return d.status(), workflow.NewContinueAsNewError(ctx, Delivery, d.in)
 		}
@@ -111,21 +134,40 @@ func (d *delivery) run(ctx workflow.Context) (DeliveryStatus, error) {
 	}
 }
 
+// finish ends a delivery that has reached its final state: nothing of it is left to be written, said or answered.
+func (d *delivery) finish(ctx workflow.Context) (DeliveryStatus, error) {
+	if err := d.allRecorded(ctx); err != nil {
+		return d.status(), err
+	}
+	if err := d.publish(ctx); err != nil {
+		return d.status(), err
+	}
+	d.disconnects.arrived(ctx)
+	if d.in.Ordered != "" { // when nobody hears of it, nobody waits for it
+		_ = workflow.SignalExternalWorkflow(ctx, d.in.Ordered, "", SignalOver, d.in.Event.ID).Get(ctx, nil)
+	}
+	return d.status(), workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
+}
+
+// quiet tells whether nothing would be lost by going on in a new run.
+func (d *delivery) quiet(ctx workflow.Context) bool {
+	return !d.signalled() && len(d.left.records) == 0 && len(d.disconnects.sent) == 0 && workflow.AllHandlersFinished(ctx)
+}
+
 // signalled tells whether a signal waits to be heard; a new run would not hear it.
 func (d *delivery) signalled() bool {
 	s := &d.signals
-	return s.retryNow.Len()+s.hold.Len()+s.resume.Len()+s.cancel.Len() > 0
-}
-
-// forgetResume drops resumes that came while nothing was held: they must not undo a later hold.
-func (d *delivery) forgetResume() {
-	for d.signals.resume.ReceiveAsync(nil) {
+	for s.turn.ReceiveAsync(nil) { // of these, only the first means something
+		d.in.Turn = true
 	}
+	return s.retryNow.Len()+s.hold.Len()+s.resume.Len()+s.cancel.Len() > 0
 }
 
 // step moves the delivery on from where its last outcome left it.
 func (d *delivery) step(ctx workflow.Context) error {
 	switch {
+	case d.in.Ordered != "" && !d.in.Turn:
+		return d.queued(ctx)
 	case d.out.Attempts < 0:
 		return d.first(ctx)
 	case d.out.InFlight != "":
@@ -201,13 +243,16 @@ func (d *delivery) attempt(ctx workflow.Context, number int) error {
 	return d.took(ctx, number, out)
 }
 
-// took accepts an outcome. One without a new attempt (no slot was free) keeps the count.
+// took accepts an outcome. One without a new attempt (no slot was free, or the webhook is paced) keeps the count.
 func (d *delivery) took(ctx workflow.Context, number int, out activities.Outcome) error {
 	if out.State == holdfast.DeliveryPending {
-		out.Attempts = number - 1
+		out.Attempts, out.Status = number-1, d.out.Status
 		if number > 1 {
 			out.State = holdfast.DeliveryRetrying
 		}
+	}
+	if out.State != holdfast.DeliveryHeld {
+		d.in.HeldSince = 0
 	}
 	changed := out.State != d.out.State || out.Attempts != d.out.Attempts
 	d.out = out
@@ -215,127 +260,6 @@ func (d *delivery) took(ctx workflow.Context, number int, out activities.Outcome
 		return nil
 	}
 	return d.publish(ctx)
-}
-
-// wait sleeps until the next attempt is due, or until somebody says otherwise.
-func (d *delivery) wait(ctx workflow.Context) error {
-	delay := time.Duration(d.out.DelayMS) * time.Millisecond
-	d.out.DelayMS = 0
-	d.forgetResume()
-	timerCtx, stop := workflow.WithCancel(ctx)
-	defer stop()
-	var err error
-	workflow.NewSelector(ctx).
-		AddReceive(d.signals.cancel, func(c workflow.ReceiveChannel, _ bool) {
-			c.Receive(ctx, nil)
-			err = d.change(ctx, holdfast.DeliveryCancelled, "cancelled by an operator")
-		}).
-		AddReceive(d.signals.hold, func(c workflow.ReceiveChannel, _ bool) {
-			c.Receive(ctx, nil)
-			d.forgetResume()
-			err = d.change(ctx, holdfast.DeliveryHeld, "held by an operator")
-		}).
-		AddReceive(d.signals.retryNow, func(c workflow.ReceiveChannel, _ bool) { c.Receive(ctx, nil) }).
-		AddFuture(workflow.NewTimer(timerCtx, delay), func(f workflow.Future) { err = f.Get(ctx, nil) }).
-		Select(ctx)
-	return err
-}
-
-// held waits until the delivery is released, cancelled or too old.
-func (d *delivery) held(ctx workflow.Context) error {
-	now := workflow.Now(ctx)
-	if d.in.HeldSince == 0 {
-		d.in.HeldSince = now.UnixMilli()
-	}
-	left := time.UnixMilli(d.in.HeldSince + d.in.HoldForMS).Sub(now)
-	timerCtx, stop := workflow.WithCancel(ctx)
-	defer stop()
-	var err error
-	release := func(c workflow.ReceiveChannel, _ bool) {
-		c.Receive(ctx, nil)
-		d.out.State, d.out.Reason, d.in.HeldSince = holdfast.DeliveryPending, "", 0
-		err = d.publish(ctx)
-	}
-	workflow.NewSelector(ctx).
-		AddReceive(d.signals.cancel, func(c workflow.ReceiveChannel, _ bool) {
-			c.Receive(ctx, nil)
-			err = d.change(ctx, holdfast.DeliveryCancelled, "cancelled by an operator while held")
-		}).
-		AddReceive(d.signals.hold, func(c workflow.ReceiveChannel, _ bool) { c.Receive(ctx, nil) }). // it is held already
-		AddReceive(d.signals.resume, release).
-		AddReceive(d.signals.retryNow, release).
-		AddFuture(workflow.NewTimer(timerCtx, max(0, left)), func(f workflow.Future) {
-			if err = f.Get(ctx, nil); err == nil {
-				err = d.change(ctx, holdfast.DeliveryCancelled, "expired while held")
-			}
-		}).
-		Select(ctx)
-	return err
-}
-
-// change records a state that no attempt brought about, then adopts it.
-func (d *delivery) change(ctx workflow.Context, state holdfast.DeliveryState, reason string) error {
-	if err := d.allRecorded(ctx); err != nil { // the state goes into the record of the attempts
-		return err
-	}
-	light := workflow.WithActivityOptions(ctx, lightOptions)
-	err := workflow.ExecuteActivity(light, deliveries.RecordState, activities.StateChange{
-		WebhookID: d.in.WebhookID, EventID: d.in.Event.ID, EventType: d.in.Event.Type, CreatedAt: d.in.CreatedAt,
-		State: state, Reason: reason,
-	}).Get(ctx, nil)
-	if err != nil {
-		return err
-	}
-	d.out.State, d.out.Reason = state, reason
-	if state.Final() {
-		return nil
-	}
-	return d.publish(ctx)
-}
-
-// leftover is the records that attempts could not write, in their order, until they are written.
-type leftover struct {
-	records []activities.Record
-	writing bool
-	err     error
-}
-
-// recordLeftOver sees to a record that its attempt could not write, for as long as it takes. The delivery goes on
-// meanwhile: it needs no Redis (G5).
-func (d *delivery) recordLeftOver(ctx workflow.Context) {
-	if d.out.Unrecorded == nil {
-		return
-	}
-	d.left.records = append(d.left.records, *d.out.Unrecorded)
-	d.out.Unrecorded = nil
-	if d.left.writing {
-		return
-	}
-	d.left.writing = true
-	ctx, _ = workflow.NewDisconnectedContext(ctx) // what was sent is recorded, also of a delivery that is cancelled
-	workflow.Go(ctx, func(ctx workflow.Context) {
-		for len(d.left.records) > 0 && d.left.err == nil {
-			n := len(d.left.records)
-			d.left.err = recordOutcomes(ctx, d.left.records[:n:n])
-			d.left.records = d.left.records[n:]
-		}
-		d.left.writing = false
-	})
-}
-
-// allRecorded waits until no record is left over.
-func (d *delivery) allRecorded(ctx workflow.Context) error {
-	if d.left.writing {
-		if err := workflow.Await(ctx, func() bool { return !d.left.writing }); err != nil {
-			return err
-		}
-	}
-	return d.left.err
-}
-
-func recordOutcomes(ctx workflow.Context, records []activities.Record) error {
-	light := workflow.WithActivityOptions(ctx, lightOptions)
-	return workflow.ExecuteActivity(light, deliveries.RecordOutcomes, activities.Records{Records: records}).Get(ctx, nil)
 }
 
 // publish shows the delivery's state in the search attributes, for the Temporal UI and for lists.
@@ -349,7 +273,7 @@ func (d *delivery) publish(ctx workflow.Context) error {
 func (d *delivery) request(number int) activities.AttemptRequest {
 	return activities.AttemptRequest{
 		WebhookID: d.in.WebhookID, EventID: d.in.Event.ID, Number: number, CreatedAt: d.in.CreatedAt, Node: d.out.InFlight,
-		Unrecorded: d.left.records,
+		Unrecorded: d.left.records, BaseAttempts: d.in.BaseAttempts, Waits: d.out.Waits,
 	}
 }
 

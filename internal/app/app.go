@@ -113,7 +113,10 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 	a.deliveries = activities.NewDeliveries(activities.DeliveryDeps{
 		Node: cfg.Node.ID, Webhooks: a.registry, Registered: registrationClient, Sender: sender,
 		Store: newDeliveryRecords(a.store), Payloads: &temporalclient.Payloads{Client: a.temporal},
-		Lanes:  activities.NewLanes(cfg.Delivery.MaxConcurrent, cfg.Delivery.PerWebhookConcurrent, slowFor),
+		Lanes: activities.NewLanes(activities.LaneLimits{
+			Fast: cfg.Delivery.MaxConcurrent, Slow: cfg.Delivery.SlowConcurrent(), PerWebhook: cfg.Delivery.PerWebhookConcurrent,
+		}, slowFor),
+		RetryAfterMax: cfg.Delivery.RetryAfterMax, DisconnectThreshold: cfg.Delivery.DisconnectThreshold,
 		Cutoff: cfg.Delivery.FastCutoff, Logger: a.logger,
 	})
 	a.workers = worker.New(a.temporal, worker.Activities{

@@ -76,7 +76,7 @@ func (m eventMarks) Release(ctx context.Context, ids []string) error {
 // deliveryRecords is the storage as the delivery activities see it. Concurrent records share a pipeline.
 type deliveryRecords struct {
 	store   *redisstore.Store
-	records *batch.Batcher[activities.Record, struct{}]
+	records *batch.Batcher[activities.Record, int]
 }
 
 func newDeliveryRecords(store *redisstore.Store) *deliveryRecords {
@@ -85,17 +85,23 @@ func newDeliveryRecords(store *redisstore.Store) *deliveryRecords {
 	return d
 }
 
-func (d *deliveryRecords) Record(ctx context.Context, r activities.Record) error {
-	_, err := d.records.Do(ctx, r)
-	return err
+func (d *deliveryRecords) Record(ctx context.Context, r activities.Record) (int, error) {
+	return d.records.Do(ctx, r)
 }
 
-func (d *deliveryRecords) recordAll(ctx context.Context, records []activities.Record) ([]struct{}, error) {
+func (d *deliveryRecords) recordAll(ctx context.Context, records []activities.Record) ([]int, error) {
 	stored := make([]redisstore.Record, len(records))
 	for i, r := range records {
 		stored[i] = redisstore.Record{Delivery: r.Delivery, Attempt: r.Attempt, Terminal: r.Delivery.State.Final()}
 	}
-	return make([]struct{}, len(records)), d.store.Record(ctx, stored)
+	if err := d.store.Record(ctx, stored); err != nil {
+		return nil, err
+	}
+	failures := make([]int, len(stored))
+	for i := range stored {
+		failures[i] = int(stored[i].ConsecutiveFailures)
+	}
+	return failures, nil
 }
 
 func (d *deliveryRecords) Settled(ctx context.Context, keys []activities.DeliveryKey) ([]holdfast.DeliveryState, error) {

@@ -91,7 +91,8 @@ const (
 // Delivery bounds the way of an event to its receivers.
 type Delivery struct {
 	Timeout              time.Duration // of one attempt, the answer's body included
-	MaxConcurrent        int           // attempts at once on this node
+	MaxConcurrent        int           // attempts at once on this node to webhooks that do well
+	SlowMaxConcurrent    int           // attempts at once on this node to all others; 0 is half of MaxConcurrent
 	PerWebhookConcurrent int           // attempts at once to one webhook
 	Grouping             string        // GroupingAuto or GroupingOff
 	GroupMaxDeliveries   int
@@ -103,9 +104,18 @@ type Delivery struct {
 	HoldFor              time.Duration // how long a held delivery waits for its webhook
 	EventTTL             time.Duration // how long a repeated event id is recognised
 	MaxResponseBytes     Size          // how much of an answer's body is kept
-	DisconnectThreshold  int           // failed deliveries in a row that disconnect a webhook
+	RetryAfterMax        time.Duration // longest Retry-After that is honoured
+	DisconnectThreshold  int           // failed deliveries in a row that disconnect a webhook; 0 is never
 	ReconnectDelay       time.Duration // wait before a disconnected webhook is probed
 	Retry                Retry
+}
+
+// SlowConcurrent is SlowMaxConcurrent with its default.
+func (d *Delivery) SlowConcurrent() int {
+	if d.SlowMaxConcurrent > 0 {
+		return d.SlowMaxConcurrent
+	}
+	return max(1, d.MaxConcurrent/2)
 }
 
 // Retry is the policy of webhooks that set none, or only a part of one (CONTRACT 3.4).

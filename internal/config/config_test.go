@@ -331,7 +331,7 @@ func TestValidateChecksRelations(t *testing.T) {
 		"hold":                   {func(c *Config) { c.Delivery.HoldFor = 0 }, "delivery.hold_for: "},
 		"event TTL":              {func(c *Config) { c.Delivery.EventTTL = time.Second }, "delivery.event_ttl: "},
 		"response":               {func(c *Config) { c.Delivery.MaxResponseBytes = 2 << 20 }, "delivery.max_response_bytes: "},
-		"threshold":              {func(c *Config) { c.Delivery.DisconnectThreshold = 0 }, "delivery.disconnect_threshold: "},
+		"threshold":              {func(c *Config) { c.Delivery.DisconnectThreshold = -1 }, "delivery.disconnect_threshold: "},
 		"reconnect":              {func(c *Config) { c.Delivery.ReconnectDelay = 0 }, "delivery.reconnect_delay: "},
 		"attempts":               {func(c *Config) { c.Delivery.Retry.MaxAttempts = 0 }, "delivery.retry.max_attempts: "},
 		"first delay":            {func(c *Config) { c.Delivery.Retry.InitialDelay = 0 }, "delivery.retry.initial_delay: "},

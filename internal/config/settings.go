@@ -230,8 +230,13 @@ var settings = []setting{
 	},
 	{
 		key: "delivery.max_concurrent", flag: "delivery-max-concurrent", arg: "N", commands: everywhere, def: "256",
-		doc: "attempts at once on this node",
+		doc: "attempts at once on this node to receivers that do well",
 		at:  func(c *Config) any { return &c.Delivery.MaxConcurrent },
+	},
+	{
+		key: "delivery.slow_max_concurrent", flag: "delivery-slow-max-concurrent", arg: "N", commands: everywhere, def: "0",
+		doc: "attempts at once on this node to receivers that are slow or failing, and retries; 0 is half of delivery.max_concurrent",
+		at:  func(c *Config) any { return &c.Delivery.SlowMaxConcurrent },
 	},
 	{
 		key: "delivery.per_webhook_concurrent", flag: "delivery-per-webhook-concurrent", arg: "N",
@@ -296,9 +301,14 @@ var settings = []setting{
 		at:  func(c *Config) any { return &c.Delivery.MaxResponseBytes },
 	},
 	{
+		key: "delivery.retry_after_max", flag: "delivery-retry-after-max", arg: "DURATION", commands: everywhere, def: "1h",
+		doc: "longest wait that a receiver can ask for with Retry-After",
+		at:  func(c *Config) any { return &c.Delivery.RetryAfterMax },
+	},
+	{
 		key: "delivery.disconnect_threshold", flag: "delivery-disconnect-threshold", arg: "N",
 		commands: everywhere, def: "10",
-		doc: "failed deliveries in a row that disconnect a webhook",
+		doc: "failed deliveries in a row that disconnect a webhook; 0 never does",
 		at:  func(c *Config) any { return &c.Delivery.DisconnectThreshold },
 	},
 	{

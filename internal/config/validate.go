@@ -81,6 +81,7 @@ func (c *Config) checkDelivery(v *violations) {
 	v.checkf(d.MaxConcurrent >= 1, "delivery.max_concurrent", "must be at least 1")
 	v.checkf(d.PerWebhookConcurrent >= 1 && d.PerWebhookConcurrent <= d.MaxConcurrent, "delivery.per_webhook_concurrent",
 		"must be between 1 and delivery.max_concurrent, which is %d", d.MaxConcurrent)
+	v.checkf(d.SlowMaxConcurrent >= 0, "delivery.slow_max_concurrent", "must not be negative")
 	v.checkf(d.Grouping == GroupingAuto || d.Grouping == GroupingOff, "delivery.grouping", "must be auto or off")
 	v.checkf(d.GroupMaxDeliveries >= 1 && d.GroupMaxDeliveries <= 4096, "delivery.group_max_deliveries",
 		"must be between 1 and 4096")
@@ -97,7 +98,8 @@ func (c *Config) checkDelivery(v *violations) {
 	v.checkf(within(d.HoldFor, time.Second, 90*24*time.Hour), "delivery.hold_for", "must be between 1s and 2160h")
 	v.checkf(within(d.EventTTL, time.Minute, 90*24*time.Hour), "delivery.event_ttl", "must be between 1m and 2160h")
 	v.checkf(d.MaxResponseBytes >= 0 && d.MaxResponseBytes <= 1<<20, "delivery.max_response_bytes", "must be at most 1MiB")
-	v.checkf(d.DisconnectThreshold >= 1, "delivery.disconnect_threshold", "must be at least 1")
+	v.checkf(within(d.RetryAfterMax, time.Second, 7*24*time.Hour), "delivery.retry_after_max", "must be between 1s and 168h")
+	v.checkf(d.DisconnectThreshold >= 0, "delivery.disconnect_threshold", "must not be negative")
 	v.checkf(within(d.ReconnectDelay, time.Millisecond, 24*time.Hour), "delivery.reconnect_delay", "must be between 1ms and 24h")
 	fields := map[string]string{
 		"maxAttempts": "max_attempts", "initialDelay": "initial_delay", "backoffMultiplier": "multiplier", "maxDelay": "max_delay",

@@ -18,6 +18,8 @@ import (
 type Starter interface {
 	StartDelivery(ctx context.Context, in workflows.DeliveryInput) (workflowID, runID string, err error)
 	StartGroup(ctx context.Context, id string, in workflows.GroupInput) (workflowID, runID string, err error)
+	// Enqueue starts a delivery that comes after those of its webhook that were enqueued under the same key before.
+	Enqueue(ctx context.Context, key string, in workflows.DeliveryInput) (workflowID, runID string, err error)
 	NewGroupID() string
 }
 
@@ -35,7 +37,11 @@ type pending struct {
 	done     chan started
 }
 
-func (p *pending) size() int { return p.event.Size() + 32*len(p.webhooks) }
+func (p *pending) size() int { return p.event.Size() + targetBytes*len(p.webhooks) }
+
+// weight is what the event counts against the queue's bound of deliveries: one that goes to more webhooks than a group
+// holds is a start of its own, and counts as one group.
+func (p *pending) weight(opts *Options) int { return min(len(p.webhooks), opts.GroupMaxDeliveries) }
 
 // committer is the group commit: deliveries that arrive while a start is in flight go together in the next one.
 type committer struct {
@@ -51,6 +57,7 @@ type committer struct {
 	lastSize int
 	stopped  bool
 	running  sync.WaitGroup
+	ordered  chan struct{} // starts of ordered deliveries in flight
 }
 
 const (
@@ -58,11 +65,19 @@ const (
 	startPatience = 30 * time.Second // in which a start is repeated
 	startBackoff  = 100 * time.Millisecond
 	exhaustedHint = time.Second // suggested wait when the queue is full
-	offInFlight   = 64          // starts in flight when grouping is off
+	offInFlight   = 64          // starts in flight when grouping is off, and of ordered deliveries
+
+	// targetBytes is what one webhook's id takes in a start.
+	targetBytes = 64
+	// fanOutMaxBytes is how much of Temporal's 2 MiB one start may take, so that what it carries from run to run has room.
+	fanOutMaxBytes = 5 << 18
 )
 
 func newCommitter(starter Starter, opts Options, logger *zap.Logger) *committer {
-	return &committer{starter: starter, opts: opts, logger: logger}
+	if opts.FanOutMaxBytes == 0 {
+		opts.FanOutMaxBytes = fanOutMaxBytes
+	}
+	return &committer{starter: starter, opts: opts, logger: logger, ordered: make(chan struct{}, offInFlight)}
 }
 
 // admit refuses early, before any work is done for an event, while the queue is full. Until leave is called, stop waits:
@@ -90,15 +105,17 @@ func (c *committer) admitLocked(deliveries, size int) error {
 	return nil
 }
 
-// commit makes the event's deliveries durable. An event for more webhooks than a group holds goes in several.
+// commit makes the event's deliveries durable. An event for more webhooks than a group holds is one start all the same,
+// that fans out by itself; only one for more than a start can carry goes in several.
 func (c *committer) commit(e *holdfast.Event, webhooks []string) (started, error) {
 	var parts []*pending
+	largest := max(c.opts.GroupMaxDeliveries, (c.opts.FanOutMaxBytes-e.Size())/targetBytes)
 	for rest := webhooks; len(rest) > 0; {
-		n := min(len(rest), c.opts.GroupMaxDeliveries)
+		n := min(len(rest), largest)
 		parts = append(parts, &pending{event: e, webhooks: rest[:n:n], done: make(chan started, 1)})
 		rest = rest[n:]
 	}
-	if err := c.enqueue(parts, len(webhooks)); err != nil {
+	if err := c.enqueue(parts); err != nil {
 		return started{}, err
 	}
 	var first started
@@ -115,9 +132,10 @@ func (c *committer) commit(e *holdfast.Event, webhooks []string) (started, error
 	return first, nil
 }
 
-func (c *committer) enqueue(parts []*pending, deliveries int) error {
-	size := 0
+func (c *committer) enqueue(parts []*pending) error {
+	deliveries, size := 0, 0
 	for _, p := range parts {
+		deliveries += p.weight(&c.opts)
 		size += p.size()
 	}
 	c.mu.Lock()
@@ -182,7 +200,7 @@ func (c *committer) start(group []*pending) {
 	c.mu.Lock()
 	c.inFlight--
 	for _, p := range group {
-		c.count -= len(p.webhooks)
+		c.count -= p.weight(&c.opts)
 		c.bytes -= p.size()
 	}
 	c.pumpLocked()
@@ -193,7 +211,8 @@ func (c *committer) start(group []*pending) {
 }
 
 func (c *committer) startWorkflows(ctx context.Context, group []*pending) started {
-	if len(group) == 1 && (len(group[0].webhooks) == 1 || !c.opts.Grouping) {
+	only := len(group) == 1
+	if n := len(group[0].webhooks); only && (n == 1 || !c.opts.Grouping && n <= c.opts.GroupMaxDeliveries) {
 		return c.startSingles(ctx, group[0])
 	}
 	in := workflows.GroupInput{
@@ -214,10 +233,7 @@ func (c *committer) startWorkflows(ctx context.Context, group []*pending) starte
 func (c *committer) startSingles(ctx context.Context, p *pending) started {
 	var first started
 	for i, webhook := range p.webhooks {
-		in := workflows.DeliveryInput{
-			WebhookID: webhook, Event: *p.event, CreatedAt: time.Now().UnixMilli(),
-			AttemptTimeoutMS: c.opts.AttemptTimeout.Milliseconds(), HoldForMS: c.opts.HoldFor.Milliseconds(),
-		}
+		in := c.delivery(webhook, p.event)
 		s := c.repeat(ctx, func(ctx context.Context) (string, string, error) { return c.starter.StartDelivery(ctx, in) })
 		if s.err != nil {
 			s.unknown = s.unknown || i > 0
@@ -228,6 +244,52 @@ func (c *committer) startSingles(ctx context.Context, p *pending) started {
 		}
 	}
 	return first
+}
+
+func (c *committer) delivery(webhook string, e *holdfast.Event) workflows.DeliveryInput {
+	return workflows.DeliveryInput{
+		WebhookID: webhook, Event: *e, CreatedAt: time.Now().UnixMilli(),
+		AttemptTimeoutMS: c.opts.AttemptTimeout.Milliseconds(), HoldForMS: c.opts.HoldFor.Milliseconds(),
+	}
+}
+
+// orderedTarget is a webhook that wants its deliveries in the order of a key.
+type orderedTarget struct{ webhook, key string }
+
+// commitOrdered makes deliveries durable that are made in order: each in the queue of its webhook and key.
+func (c *committer) commitOrdered(e *holdfast.Event, targets []orderedTarget) (started, error) {
+	weight, size := len(targets), len(targets)*e.Size()
+	c.mu.Lock()
+	if err := c.admitLocked(weight, size); err != nil {
+		c.mu.Unlock()
+		return started{}, err
+	}
+	c.count, c.bytes = c.count+weight, c.bytes+size
+	c.running.Add(1)
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.count, c.bytes = c.count-weight, c.bytes-size
+		c.running.Done()
+	}()
+	c.ordered <- struct{}{}
+	defer func() { <-c.ordered }()
+	ctx, cancel := context.WithTimeout(context.Background(), startPatience)
+	defer cancel()
+	var first started
+	for i, t := range targets {
+		in := c.delivery(t.webhook, e)
+		s := c.repeat(ctx, func(ctx context.Context) (string, string, error) { return c.starter.Enqueue(ctx, t.key, in) })
+		if s.err != nil {
+			s.unknown = s.unknown || i > 0
+			return s, s.err
+		}
+		if i == 0 {
+			first = s
+		}
+	}
+	return first, nil
 }
 
 func (c *committer) repeat(ctx context.Context, start func(context.Context) (string, string, error)) started {

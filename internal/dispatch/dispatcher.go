@@ -2,6 +2,9 @@ package dispatch
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -48,6 +51,7 @@ type Options struct {
 	Grouping           bool
 	GroupMaxDeliveries int
 	GroupMaxBytes      int
+	FanOutMaxBytes     int // of one start that carries one event to many webhooks; 0: what Temporal takes
 	StartsInFlight     int // 0: adaptive
 	QueueMaxDeliveries int
 	QueueMaxBytes      int
@@ -150,7 +154,7 @@ func (d *Dispatcher) Publish(ctx context.Context, e *holdfast.Event) (Result, er
 func (d *Dispatcher) accept(ctx context.Context, e *holdfast.Event, in intakeResult, known bool) (Result, error) {
 	mark := Mark{EventID: e.ID, WebhookIDs: ids(in.matched), CreatedAt: d.now().UnixMilli()}
 	if len(in.matched) > 0 {
-		started, err := d.commits.commit(e, mark.WebhookIDs)
+		started, err := d.commit(e, in.matched)
 		if err != nil {
 			if in.claimed && !started.unknown {
 				d.release(ctx, e.ID)
@@ -167,6 +171,43 @@ func (d *Dispatcher) accept(ctx context.Context, e *holdfast.Event, in intakeRes
 		d.logger.Debug("event mark not written", zap.String("event_id", e.ID), zap.Error(err))
 	}
 	return Result{EventID: e.ID, WebhookIDs: mark.WebhookIDs}, nil
+}
+
+// commit makes the event durable for the webhooks: in one start for all, but for those that want an order.
+func (d *Dispatcher) commit(e *holdfast.Event, matched []*holdfast.Webhook) (started, error) {
+	var plain []string
+	var ordered []orderedTarget
+	for _, w := range matched {
+		if key := orderingKey(w, e); key != "" {
+			ordered = append(ordered, orderedTarget{w.ID, key})
+		} else {
+			plain = append(plain, w.ID)
+		}
+	}
+	if len(ordered) == 0 {
+		return d.commits.commit(e, plain)
+	}
+	first, err := d.commits.commitOrdered(e, ordered)
+	if err != nil || len(plain) == 0 {
+		return first, err
+	}
+	first, err = d.commits.commit(e, plain)
+	first.unknown = first.unknown || err != nil // the ordered ones are durable
+	return first, err
+}
+
+// orderingKey names the queue of an event's delivery to a webhook; "" when it needs none, because the webhook wants no
+// order or the event does not carry the field. Equal values give equal keys: the data is canonical JSON.
+func orderingKey(w *holdfast.Webhook, e *holdfast.Event) string {
+	if w.OrderingKey == "" {
+		return ""
+	}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(e.Data, &fields) != nil || len(fields[w.OrderingKey]) == 0 {
+		return ""
+	}
+	sum := sha256.Sum256(fields[w.OrderingKey])
+	return hex.EncodeToString(sum[:16])
 }
 
 // PublishMessage is Publish for ingress that has no use for the answer.

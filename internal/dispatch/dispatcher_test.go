@@ -122,6 +122,7 @@ func webhooks(n int, eventType string) fixed {
 // group is one start: the deliveries it made durable.
 type group struct {
 	id      string // "" for a single delivery
+	key     string // of a delivery made in order
 	events  []holdfast.Event
 	targets []activities.Target
 }
@@ -131,7 +132,7 @@ func (g *group) bytes() int {
 	for i := range g.events {
 		size += g.events[i].Size()
 	}
-	return size + 32*len(g.targets)
+	return size + targetBytes*len(g.targets)
 }
 
 // starter keeps what was started. A start waits while gate is not nil, and fails with what fail gives.
@@ -180,6 +181,12 @@ func (s *starter) StartDelivery(ctx context.Context, in workflows.DeliveryInput)
 
 func (s *starter) StartGroup(ctx context.Context, id string, in workflows.GroupInput) (string, string, error) {
 	return s.start(ctx, group{id: id, events: in.Events, targets: in.Targets})
+}
+
+func (s *starter) Enqueue(ctx context.Context, key string, in workflows.DeliveryInput) (string, string, error) {
+	g := group{key: key, events: []holdfast.Event{in.Event}, targets: []activities.Target{{WebhookID: in.WebhookID}}}
+	_, _, err := s.start(ctx, g)
+	return workflows.OrderedID(in.WebhookID, key), "run", err
 }
 
 func (s *starter) NewGroupID() string {
@@ -402,7 +409,12 @@ func TestG6_PartlyStartedEventKeepsTheClaim(t *testing.T) {
 	for name, grouping := range map[string]bool{"several groups": true, "several deliveries": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBundle(t, webhooks(30, "job_failed"), func(o *Options) { o.GroupMaxDeliveries, o.Grouping, o.StartsInFlight = 10, grouping, 1 })
+			b := newBundle(t, webhooks(30, "job_failed"), func(o *Options) {
+				o.GroupMaxDeliveries, o.Grouping, o.StartsInFlight, o.FanOutMaxBytes = 10, grouping, 1, 1
+				if !grouping {
+					o.GroupMaxDeliveries = 30
+				}
+			})
 			b.starter.fail = func(start int) error {
 				if start == 2 {
 					return holdfast.Errorf(holdfast.CodeInternal, "refused")
@@ -439,7 +451,7 @@ func TestPublish_FullQueueAcceptsNothing(t *testing.T) {
 	t.Parallel()
 	for name, limit := range map[string]func(*Options){
 		"deliveries": func(o *Options) { o.QueueMaxDeliveries = 4 },
-		"bytes":      func(o *Options) { o.QueueMaxBytes = 4 * (event("evt_0").Size() + 2*32) },
+		"bytes":      func(o *Options) { o.QueueMaxBytes = 4 * (event("evt_0").Size() + 2*targetBytes) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -608,7 +620,7 @@ func TestG3_GroupCommit(t *testing.T) {
 		opts := Options{
 			Grouping: rapid.Bool().Draw(t, "grouping"), GroupMaxDeliveries: rapid.IntRange(1, 20).Draw(t, "maxDeliveries"),
 			GroupMaxBytes: rapid.IntRange(200, 3000).Draw(t, "maxBytes"), StartsInFlight: rapid.IntRange(0, 3).Draw(t, "inFlight"),
-			QueueMaxDeliveries: 1 << 20, QueueMaxBytes: 1 << 30,
+			QueueMaxDeliveries: 1 << 20, QueueMaxBytes: 1 << 30, FanOutMaxBytes: rapid.IntRange(1, 2000).Draw(t, "fanOut"),
 		}
 		s := &starter{gate: make(chan struct{})}
 		c := newCommitter(s, opts, zap.NewNop())
@@ -650,7 +662,10 @@ func TestG3_GroupCommit(t *testing.T) {
 				last[id]++
 			}
 			require.Len(t, g.events, len(in), "no event without a delivery, none twice")
-			require.LessOrEqual(t, len(g.targets), opts.GroupMaxDeliveries)
+			if len(g.targets) > opts.GroupMaxDeliveries {
+				require.Len(t, in, 1)
+				require.LessOrEqual(t, g.bytes(), opts.FanOutMaxBytes)
+			}
 			if len(in) > 1 {
 				require.True(t, opts.Grouping)
 				require.LessOrEqual(t, g.bytes(), opts.GroupMaxBytes)
@@ -663,7 +678,9 @@ func TestG3_GroupCommit(t *testing.T) {
 				require.Equal(t, 1, seen[fmt.Sprintf("%swh_%d", id, j)], id)
 			}
 			if opts.Grouping {
-				require.Equal(t, (n+opts.GroupMaxDeliveries-1)/opts.GroupMaxDeliveries, last[id], "an event is split only where it must be")
+				e := holdfast.Event{ID: id, Data: []byte(strings.Repeat("x", data[i]))}
+				largest := max(opts.GroupMaxDeliveries, (opts.FanOutMaxBytes-e.Size())/targetBytes)
+				require.Equal(t, (n+largest-1)/largest, last[id], "an event is split only where it must be")
 			}
 		}
 		require.Len(t, seen, sum(sizes))

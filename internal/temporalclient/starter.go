@@ -6,6 +6,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/emprops/holdfast/workflows"
 )
@@ -31,6 +32,19 @@ func (s *Starter) StartDelivery(ctx context.Context, in workflows.DeliveryInput)
 // StartGroup starts a DeliveryGroup under the id; starting it again returns the same run.
 func (s *Starter) StartGroup(ctx context.Context, id string, in workflows.GroupInput) (workflowID, runID string, err error) {
 	return s.start(ctx, s.options(id), workflows.TypeDeliveryGroup, in)
+}
+
+// Enqueue starts a delivery that comes after those of its webhook with the same key: it is durable when this returns.
+func (s *Starter) Enqueue(ctx context.Context, key string, in workflows.DeliveryInput) (workflowID, runID string, err error) {
+	opts := s.options(workflows.OrderedID(in.WebhookID, key))
+	opts.EnableEagerStart, opts.WorkflowIDConflictPolicy = false, enumspb.WORKFLOW_ID_CONFLICT_POLICY_UNSPECIFIED
+	opts.TypedSearchAttributes = temporal.NewSearchAttributes(workflows.AttrWebhookID.ValueSet(in.WebhookID))
+	run, err := s.Client.SignalWithStartWorkflow(ctx, opts.ID, workflows.SignalEnqueue, in, opts,
+		workflows.TypeOrderedDeliveries, workflows.OrderedState{WebhookID: in.WebhookID})
+	if err != nil {
+		return "", "", coded(err, "queueing a delivery")
+	}
+	return run.GetID(), run.GetRunID(), nil
 }
 
 func (s *Starter) options(id string) client.StartWorkflowOptions {
