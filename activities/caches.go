@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"time"
 
 	"github.com/emprops/holdfast"
 )
@@ -14,17 +15,20 @@ type NodeLister interface {
 // Nodes holds the activity that lists nodes. Any node can run it.
 type Nodes struct {
 	Lister NodeLister
+	// Patience is how long a node may take to confirm a revision before it is asked whether it is still alive; 0 is 2 s.
+	Patience time.Duration
 }
 
 // NodeList is the result of ListLiveNodes.
 type NodeList struct {
-	IDs []string `json:"ids"`
+	IDs        []string `json:"ids"`
+	PatienceMS int64    `json:"patience_ms,omitempty"` // see Nodes; 0 from a node that does not say
 }
 
 // ListLiveNodes returns the ids of the nodes whose heartbeat has not lapsed.
 func (a *Nodes) ListLiveNodes(ctx context.Context) (NodeList, error) {
 	ids, err := a.Lister.LiveNodes(ctx)
-	return NodeList{IDs: ids}, failure(err)
+	return NodeList{IDs: ids, PatienceMS: a.Patience.Milliseconds()}, failure(err)
 }
 
 // SnapshotSource is the registry cache of the node an activity runs on.

@@ -33,17 +33,18 @@ func failure(err error) error { return applicationError(err, !retryable[holdfast
 // delivery (G4). What a receiver does wrong is an Outcome.
 func ours(err error) error { return applicationError(err, false) }
 
-func applicationError(err error, final bool) error {
+// applicationError gives the error its violations as details, unless it is given other ones.
+func applicationError(err error, final bool, details ...any) error {
 	if err == nil {
 		return nil
 	}
 	code := holdfast.ErrorCode(err)
 	shown := &holdfast.Error{Message: holdfast.ErrorMessage(err)}
-	opts := temporal.ApplicationErrorOptions{NonRetryable: final, Cause: errors.New(err.Error())}
+	opts := temporal.ApplicationErrorOptions{NonRetryable: final, Cause: errors.New(err.Error()), Details: details}
 	if coded, ok := errors.AsType[*holdfast.Error](err); ok {
 		shown.Violations = coded.Violations
 		opts.NextRetryDelay = min(coded.RetryAfter, time.Minute)
-		if len(coded.Violations) > 0 {
+		if len(details) == 0 && len(coded.Violations) > 0 {
 			opts.Details = []any{coded.Violations}
 		}
 	}

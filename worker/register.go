@@ -40,6 +40,15 @@ func registerMain(r sdkworker.ActivityRegistry, a Activities) {
 		"VerifyRemoved":    a.Registrations.VerifyRemoved,
 		"ConfirmWebhook":   a.Registrations.ConfirmWebhook,
 		"UnconfirmWebhook": a.Registrations.UnconfirmWebhook,
+
+		"PrepareChange":     a.Registrations.PrepareChange,
+		"PrepareRotation":   a.Registrations.PrepareRotation,
+		"PrepareRetirement": a.Registrations.PrepareRetirement,
+		"ReconcileWebhook":  a.Registrations.ReconcileWebhook,
+		"JudgeFailures":     a.Registrations.JudgeFailures,
+		"ResetFailures":     a.Registrations.ResetFailures,
+		"SweepDeliveries":   a.Registrations.SweepDeliveries,
+		"ProbeWebhook":      a.Registrations.ProbeWebhook,
 	})
 }
 

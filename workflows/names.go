@@ -95,6 +95,9 @@ var (
 	AttrDeliveryState = temporal.NewSearchAttributeKeyKeyword("DeliveryState")
 	AttrHTTPStatus    = temporal.NewSearchAttributeKeyInt64("HttpStatus")
 	AttrAttempts      = temporal.NewSearchAttributeKeyInt64("Attempts")
+	// Of registrations.
+	AttrWebhookState    = temporal.NewSearchAttributeKeyKeyword("WebhookState")
+	AttrWebhookRevision = temporal.NewSearchAttributeKeyInt64("WebhookRevision")
 )
 
 // Types of the application errors a Registration's updates end with; server translates them to codes.

@@ -1,10 +1,6 @@
 package workflows
 
 import (
-	"errors"
-	"time"
-
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/emprops/holdfast"
@@ -21,32 +17,53 @@ type RegistrationState struct {
 	Fingerprint string `json:"fingerprint,omitempty"`
 	// Written is true from just before the registry may hold the webhook until it is certain that it does not.
 	Written bool `json:"written,omitempty"`
-}
-
-// RegisterRequest is the argument of the register update.
-type RegisterRequest struct {
-	Webhook     activities.SealedWebhook `json:"webhook"`
-	Fingerprint string                   `json:"fingerprint"`
-}
-
-// RegisterReply is what register answers: also to a repeated request, which gets the first one's webhook.
-type RegisterReply struct {
-	Webhook      activities.SealedWebhook `json:"webhook"`
-	Registration holdfast.Registration    `json:"registration"`
+	// ContinueAfter is the length of history, in events, at which it goes on in a new run; 0 leaves that to Temporal.
+	ContinueAfter int `json:"continue_after,omitempty"`
+	// Answers are what the last requests that had an id came to, the oldest first.
+	Answers []Answer `json:"answers,omitempty"`
+	// Switches and Failures are signals that were heard and not yet acted on.
+	Switches []SwitchSignal   `json:"switches,omitempty"`
+	Failures []AutoDisconnect `json:"failures,omitempty"`
+	// RetireAt is when (ms) the first secret that was rotated out has to go; 0 without one.
+	RetireAt int64 `json:"retire_at,omitempty"`
+	// Probe is set while probes try to reconnect the webhook.
+	Probe *Probe `json:"probe,omitempty"`
+	// Sweep is what the open deliveries have still to be told.
+	Sweep *activities.SweepRequest `json:"sweep,omitempty"`
+	// Alerts are to be raised or resolved; Raised are the ids of those that this registration has raised.
+	Alerts []AlertNote `json:"alerts,omitempty"`
+	Raised []string    `json:"raised,omitempty"`
+	// Unconfirmed is set when EMPROPS has still to be told of a configuration that came from Redis.
+	Unconfirmed bool `json:"unconfirmed,omitempty"`
 }
 
 // registration is the state of one Registration run.
 type registration struct {
 	RegistrationState
-	lock    workflow.Mutex
+	lock    workflow.Mutex      // held by the one operation under way
 	abandon workflow.CancelFunc // cancels the operation under way, for a delete that cannot wait for it
-	begun   bool                // a first update has been accepted
+	begun   bool                // this run has something to do or has done it
+
+	lifecycle  bool                      // the run began with logic that knows more than register and delete
+	since      int64                     // ms; when the last operation began
+	removed    bool                      // the registry has been made to forget the webhook
+	deleting   int                       // deletes that wait for the lock or have it
+	probing    bool                      // a probe is under way
+	reconnects int                       // how often the counter of failures has been reset
+	signals    []workflow.ReceiveChannel // in the order of signalNames
+	confirming bool                      // the confirmation that nobody waits for is under way
+	hush       workflow.CancelFunc       // cancels it
+	resweep    workflow.CancelFunc       // cancels the sweep under way, for another that replaces it
+	shown      shown
 }
 
-// Registration is a webhook from its registering to its deletion, and the truth about it (DESIGN 4).
+// Registration is a webhook from its registering to its deletion, and the truth about it (DESIGN 4). Whatever changes the
+// webhook holds the lock, so that operations come one after the other.
 func Registration(ctx workflow.Context, in RegistrationState) (holdfast.Registration, error) {
-	r := &registration{RegistrationState: in, lock: workflow.NewMutex(ctx), abandon: func() {}}
+	nothing := func() {}
+	r := &registration{RegistrationState: in, lock: workflow.NewMutex(ctx), abandon: nothing, hush: nothing, resweep: nothing}
 	r.Registration.WebhookID = in.WebhookID
+	r.lifecycle = workflow.GetVersion(ctx, "lifecycle", workflow.DefaultVersion, 1) >= 1
 	if err := r.setup(ctx); err != nil {
 		return r.Registration, err
 	}
@@ -54,25 +71,45 @@ func Registration(ctx workflow.Context, in RegistrationState) (holdfast.Registra
 }
 
 func (r *registration) setup(ctx workflow.Context) error {
+	r.listen(ctx)
+	for _, background := range []func(workflow.Context){
+		r.switchAsSignalled, r.judge, r.probeOnTime, r.retireOnTime, r.sweepLater, r.alertLater, r.confirmLater,
+	} {
+		workflow.Go(ctx, background)
+	}
+	r.show(ctx)
 	err := workflow.SetQueryHandler(ctx, QueryStatus, func() (RegisterReply, error) { return r.reply(), nil })
 	if err != nil {
 		return err
 	}
-	if err := workflow.SetUpdateHandler(ctx, UpdateRegister, r.register); err != nil {
-		return err
+	for _, handler := range []struct {
+		update string
+		handle any
+	}{
+		{UpdateRegister, r.register},
+		{UpdateChange, r.change},
+		{UpdateRotateSecret, r.rotate},
+		{UpdateDisconnect, r.disconnect},
+		{UpdateReconnect, r.reconnect},
+		{UpdateReconcile, r.reconcile},
+		{UpdateDelete, r.delete},
+	} {
+		if err := workflow.SetUpdateHandler(ctx, handler.update, handler.handle); err != nil {
+			return err
+		}
 	}
-	return workflow.SetUpdateHandler(ctx, UpdateDelete, r.delete)
+	return nil
 }
 
 // run has one exit: no message is being handled, and the webhook is gone or the history is long enough for a new run.
 func (r *registration) run(ctx workflow.Context) (holdfast.Registration, error) {
 	err := workflow.Await(ctx, func() bool {
-		return r.begun && workflow.AllHandlersFinished(ctx) &&
-			(r.closed() || workflow.GetInfo(ctx).GetContinueAsNewSuggested())
+		return r.begun && workflow.AllHandlersFinished(ctx) && (r.ended() || r.long(ctx) && r.idle())
 	})
 	if err != nil || r.closed() {
 		return r.Registration, err
 	}
+	r.hearAll() // what arrived with this very task
 	return r.Registration, workflow.NewContinueAsNewError(ctx, Registration, r.RegistrationState)
 }
 
@@ -81,162 +118,23 @@ func (r *registration) closed() bool {
 	return r.Registration.State == holdfast.WebhookDeleted || r.Registration.State == holdfast.WebhookFailed
 }
 
+// ended tells whether there is nothing left to do either.
+func (r *registration) ended() bool {
+	return r.closed() && (!r.lifecycle || !r.lock.IsLocked() && r.Sweep == nil && len(r.Alerts) == 0)
+}
+
+// idle tells whether nothing is under way that a new run could not take up. Sweeps, alerts and confirmations can be:
+// repeating them is harmless.
+func (r *registration) idle() bool {
+	return !r.lifecycle && !r.closed() ||
+		!r.lock.IsLocked() && !r.probing && len(r.Switches) == 0 && len(r.Failures) == 0 && !r.closed()
+}
+
+func (r *registration) long(ctx workflow.Context) bool {
+	info := workflow.GetInfo(ctx)
+	return info.GetContinueAsNewSuggested() || r.ContinueAfter > 0 && info.GetCurrentHistoryLength() >= r.ContinueAfter
+}
+
 func (r *registration) reply() RegisterReply {
 	return RegisterReply{Webhook: r.Webhook, Registration: r.Registration}
 }
-
-// register carries out the six steps. A failure undoes what was done and is an answer, not an error: the trail says why.
-func (r *registration) register(ctx workflow.Context, in RegisterRequest) (RegisterReply, error) {
-	r.begun = true
-	if err := r.lock.Lock(ctx); err != nil {
-		return RegisterReply{}, err
-	}
-	defer r.lock.Unlock()
-	if r.Fingerprint != "" {
-		if r.Fingerprint != in.Fingerprint {
-			return RegisterReply{}, temporal.NewNonRetryableApplicationError(
-				"the idempotency key was used before with another webhook", ErrorExists, nil)
-		}
-		return r.reply(), nil
-	}
-	r.Fingerprint, r.Webhook = in.Fingerprint, in.Webhook
-	r.Registration.Status, r.Registration.State = holdfast.RegistrationPending, holdfast.WebhookPending
-	if err := r.saga(ctx, opRegister); err != nil {
-		r.fail(ctx, err)
-	}
-	return r.reply(), nil
-}
-
-// delete takes the webhook out of everything. It does not wait for a registration that cannot finish: it ends it.
-func (r *registration) delete(ctx workflow.Context) (RegisterReply, error) {
-	r.begun = true
-	r.abandon()
-	if err := r.lock.Lock(ctx); err != nil {
-		return RegisterReply{}, err
-	}
-	defer r.lock.Unlock()
-	if r.closed() {
-		if r.Registration.Reason == ErrorAborted { // its registration was under way and has been undone for this delete
-			r.Registration.State, r.Registration.Status = holdfast.WebhookDeleted, holdfast.RegistrationConfirmed
-			return r.reply(), nil
-		}
-		return RegisterReply{}, temporal.NewNonRetryableApplicationError("there is no such webhook", ErrorNotFound, nil)
-	}
-	err := r.saga(ctx, opDelete)
-	if err == nil {
-		return r.reply(), nil
-	}
-	if code := applicationType(err); code == string(holdfast.CodeNotFound) {
-		r.Registration.State, r.Registration.Status = holdfast.WebhookDeleted, holdfast.RegistrationFailed
-		r.Registration.Reason = code
-		return RegisterReply{}, temporal.NewNonRetryableApplicationError("there is no such webhook", ErrorNotFound, nil)
-	}
-	return RegisterReply{}, err
-}
-
-// saga runs the steps of an operation in order, stopping at the first that fails for good unless the operation is thorough.
-func (r *registration) saga(ctx workflow.Context, op operation) error {
-	if op.name == opRegister.name { // nothing else may be cut short half way
-		ctx, r.abandon = workflow.WithCancel(ctx)
-		defer func() { r.abandon = func() {} }()
-	}
-	var failed error
-	for _, s := range op.steps {
-		if err := r.step(ctx, op.name, s); err != nil && !op.thorough {
-			return err
-		} else if err != nil {
-			failed = errors.Join(failed, err)
-		}
-	}
-	if failed != nil {
-		return failed
-	}
-	r.Registration.Status, r.Registration.State = holdfast.RegistrationConfirmed, op.end(r)
-	return nil
-}
-
-// step runs one step and writes its line of the audit trail.
-func (r *registration) step(ctx workflow.Context, operation string, s sagaStep) error {
-	line := r.begin(ctx, operation, s.name)
-	detail, skipped, err := s.run(r, ctx)
-	if err != nil && ctx.Err() != nil {
-		err = ctx.Err() // an activity that was let finish may have failed for a reason of its own
-	}
-	at := &r.Registration.Steps[line]
-	at.EndedAt, at.Detail, at.Status = workflow.Now(ctx).UnixMilli(), detail, holdfast.StepDone
-	switch {
-	case err != nil:
-		at.Status, at.Detail = holdfast.StepFailed, reason(err)
-	case skipped:
-		at.Status = holdfast.StepSkipped
-	}
-	return err
-}
-
-// maxTrail caps the audit trail: the oldest lines go first.
-const maxTrail = 200
-
-func (r *registration) begin(ctx workflow.Context, operation, name string) int {
-	if over := len(r.Registration.Steps) - maxTrail + 1; over > 0 {
-		r.Registration.Steps = append([]holdfast.Step(nil), r.Registration.Steps[over:]...)
-	}
-	r.Registration.Steps = append(r.Registration.Steps, holdfast.Step{
-		Operation: operation, Name: name, Status: holdfast.StepRunning, Attempts: 1, StartedAt: workflow.Now(ctx).UnixMilli(),
-	})
-	return len(r.Registration.Steps) - 1
-}
-
-// fail undoes a registration. Its own context is no longer cancelled by what made the operation fail.
-func (r *registration) fail(ctx workflow.Context, cause error) {
-	r.Registration.Reason = reasonCode(cause)
-	ctx, cancel := workflow.NewDisconnectedContext(ctx)
-	defer cancel()
-	if r.Written {
-		if err := r.saga(ctx, opCompensate); err != nil {
-			// A step is repeated until it succeeds; what ends here was refused for good, and the trail says so.
-			workflow.GetLogger(ctx).Error("compensation did not finish", "webhook_id", r.WebhookID, "error", err)
-		}
-		for i := range r.Registration.Steps {
-			s := &r.Registration.Steps[i]
-			undone := s.Name == holdfast.StepWrite || s.Name == holdfast.StepConfirm || s.Name == holdfast.StepRefresh
-			if s.Operation == opRegister.name && s.Status == holdfast.StepDone && undone {
-				s.Status = holdfast.StepUndone
-			}
-		}
-	}
-	r.Registration.Status, r.Registration.State = holdfast.RegistrationFailed, holdfast.WebhookFailed
-}
-
-// reasonCode is the machine-readable reason of a failure.
-func reasonCode(err error) string {
-	if temporal.IsCanceledError(err) {
-		return ErrorAborted
-	}
-	if code := applicationType(err); code != "" {
-		return code
-	}
-	return string(holdfast.CodeInternal)
-}
-
-// reason is the reason of a failure for people.
-func reason(err error) string {
-	if temporal.IsCanceledError(err) {
-		return "ended by a later request"
-	}
-	var app *temporal.ApplicationError
-	if errors.As(err, &app) {
-		return app.Message()
-	}
-	return err.Error()
-}
-
-func applicationType(err error) string {
-	var app *temporal.ApplicationError
-	if errors.As(err, &app) {
-		return app.Type()
-	}
-	return ""
-}
-
-// refreshPatience is how long a node may take to confirm a revision before it is asked whether it is still alive.
-const refreshPatience = 2 * time.Second

@@ -18,6 +18,9 @@ func SearchAttributes() map[string]enumspb.IndexedValueType {
 		"DeliveryState": enumspb.INDEXED_VALUE_TYPE_KEYWORD,
 		"HttpStatus":    enumspb.INDEXED_VALUE_TYPE_INT,
 		"Attempts":      enumspb.INDEXED_VALUE_TYPE_INT,
+
+		"WebhookState":    enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+		"WebhookRevision": enumspb.INDEXED_VALUE_TYPE_INT,
 	}
 }
 
