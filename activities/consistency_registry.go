@@ -41,7 +41,6 @@ type Suspects struct {
 type RegistryState struct {
 	Position      RegistryPosition `json:"position"`
 	Webhooks      int              `json:"webhooks"` // entries
-	Readable      int              `json:"readable"` // entries that can be used
 	Active        int              `json:"active"`
 	Registrations int              `json:"registrations"`
 	Listed        bool             `json:"listed,omitempty"`   // the registrations were compared one by one
@@ -68,7 +67,7 @@ func (a *Consistency) InspectRegistry(ctx context.Context, in RegistryInspection
 		}
 	}
 	s := RegistryState{
-		Position: audit.Position, Webhooks: len(audit.Revisions), Readable: len(audit.Revisions) - len(unusable),
+		Position: audit.Position, Webhooks: len(audit.Revisions),
 		Active: audit.Active, DigestWrong: !audit.DigestOK,
 	}
 	found := map[holdfast.DriftKind][]string{
