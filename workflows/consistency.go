@@ -63,7 +63,7 @@ type check struct {
 	audited bool                     // state is known
 	state   activities.RegistryState // of Redis, as it was last seen
 	touched bool                     // something in Redis was repaired since
-	whole   bool                     // registrations and Redis were compared, all of them
+	adopted int                      // webhooks that became registered
 }
 
 // ConsistencyCheck compares Redis with itself, with the open registrations, with every node's cache and with EMPROPS, and

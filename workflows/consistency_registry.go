@@ -16,9 +16,9 @@ import (
 func (c *check) registry(ctx workflow.Context) {
 	settled := false
 	for range maxPasses {
-		c.whole = c.pass(ctx)
+		whole := c.pass(ctx)
 		position := c.state.Position
-		if !c.audited || position.Complete || !c.whole {
+		if !c.audited || position.Complete || !whole {
 			break
 		}
 		if c.state.Registrations > 0 && !settled {
@@ -37,7 +37,6 @@ func (c *check) registry(ctx workflow.Context) {
 		}
 		var app *temporal.ApplicationError
 		if errors.As(err, &app) && app.NonRetryable() { // another incarnation by now: it was wiped under the check
-			c.whole = false
 			continue
 		}
 		c.unchecked("completeness", reason(err))
@@ -150,6 +149,9 @@ func (c *check) reconcile(ctx workflow.Context, kind holdfast.DriftKind, ids []s
 				continue
 			}
 			c.touched = true
+			if t.Action == activities.ReconcileAdopted {
+				c.adopted += t.Count
+			}
 		}
 		if r.Failed.Count > 0 {
 			c.failed(suspected(kind), r.Failed.Count, r.Failed.IDs, r.Detail)
@@ -238,7 +240,7 @@ func (c *check) unreadable() int {
 
 // verify looks once more at what was repaired: a repair counts only when it can be seen.
 func (c *check) verify(ctx workflow.Context) {
-	registrations := c.state.Registrations
+	registrations := c.state.Registrations + c.adopted
 	s, err := c.inspect(ctx, activities.RegistryInspection{Limit: inspectLimit})
 	if err != nil {
 		c.unchecked("verification", reason(err))
