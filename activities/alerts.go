@@ -126,6 +126,7 @@ type AlertState struct {
 // SettleAlerts raises what was found and resolves what was looked for and not found.
 func (a *Alerts) SettleAlerts(ctx context.Context, in AlertState) error {
 	retried := activity.GetInfo(ctx).Attempt > 1
+	since := in.At - clockSlack.Milliseconds()
 	all, err := a.Store.Alerts(ctx)
 	if err != nil {
 		return failure(err)
@@ -139,13 +140,13 @@ func (a *Alerts) SettleAlerts(ctx context.Context, in AlertState) error {
 		id := alert.ID()
 		raised[id] = true
 		// An attempt of this activity that did not finish may have opened it without telling anybody.
-		again := retried && known[id].ResolvedAt == 0 && known[id].RaisedAt >= in.At
+		again := retried && known[id].ResolvedAt == 0 && known[id].RaisedAt > since
 		if err := a.raise(ctx, alert, again); err != nil {
 			return failure(err)
 		}
 	}
 	for _, alert := range all {
-		again := retried && alert.ResolvedAt >= in.At && alert.ResolvedAt != 0
+		again := retried && alert.ResolvedAt > max(since, 0)
 		if raised[alert.ID()] || alert.ResolvedAt != 0 && !again || !covered(in.Scopes, alert) {
 			continue
 		}
@@ -155,6 +156,9 @@ func (a *Alerts) SettleAlerts(ctx context.Context, in AlertState) error {
 	}
 	return nil
 }
+
+// clockSlack is how far the clocks of Temporal and of the alerts' storage may be apart.
+const clockSlack = time.Minute
 
 func covered(scopes []AlertScope, alert holdfast.Alert) bool {
 	return slices.ContainsFunc(scopes, func(s AlertScope) bool {

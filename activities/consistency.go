@@ -39,14 +39,16 @@ type PoisonedEntry struct {
 // CheckedRegistry is the storage as the consistency check sees it. Every method returns CodeUnavailable when the storage
 // cannot be reached.
 type CheckedRegistry interface {
-	// Audit looks at every entry.
+	// Audit looks at every entry. CodeAborted when they change faster than they can be read.
 	Audit(ctx context.Context) (Audit, error)
 	// RepairActiveSet makes the active set agree with the entries of the webhooks and returns how many it changed.
 	RepairActiveSet(ctx context.Context, ids []string) (fixed int, err error)
-	// RebuildDigest makes revisions, count and digest agree with the entries.
+	// RebuildDigest makes count and digest agree with the revisions. CodeAborted like Audit.
 	RebuildDigest(ctx context.Context) error
 	// MarkComplete says that this incarnation holds everything that is registered. CodeAborted when it is another by now.
 	MarkComplete(ctx context.Context, incarnation string) error
+	// RemoveWebhook removes the webhook and what is kept under its id.
+	RemoveWebhook(ctx context.Context, id string) (revision int64, existed bool, err error)
 	// ReadWebhook returns the webhook as it is stored; CodeNotFound when it does not exist.
 	ReadWebhook(ctx context.Context, id string) (w *holdfast.Webhook, active bool, err error)
 	// SaveReport keeps the report of a check.
@@ -60,20 +62,9 @@ type OpenRegistrations interface {
 	ListOpen(ctx context.Context) (webhookIDs []string, err error)
 }
 
-// What a registration answers to being reconciled.
-const (
-	ReconcileUnchanged = "unchanged"  // Redis holds what is registered
-	ReconcileRestored  = "restored"   // it was missing in Redis
-	ReconcileRewritten = "rewritten"  // Redis held something else
-	ReconcileAdopted   = "adopted"    // only Redis had it
-	ReconcileTakenOver = "taken_over" // Redis held a newer configuration, which the original wrote
-	ReconcileRemoved   = "removed"    // Redis held what is no longer registered
-	ReconcileGone      = "gone"       // nobody has it
-)
-
 // Reconciled is what reconciling a webhook came to.
 type Reconciled struct {
-	Action   string // one of the constants above
+	Action   string // ReconcileUnchanged and its like
 	Revision int64
 	Detail   string
 }

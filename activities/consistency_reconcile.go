@@ -21,6 +21,7 @@ const (
 type ReconcileBatch struct {
 	IDs   []string `json:"ids"`
 	Adopt bool     `json:"adopt,omitempty"` // register what only Redis has
+	Clear bool     `json:"clear,omitempty"` // remove what is left of a webhook that nobody has
 }
 
 // ReconcileTally is how often registrations answered with one action.
@@ -92,11 +93,23 @@ func (a *Consistency) reconcileAll(ctx context.Context, in ReconcileBatch, outco
 			defer func() { <-slots }()
 			ctx, cancel := context.WithTimeout(ctx, reconcilePatience)
 			defer cancel()
-			r, err := a.Reconciler.Reconcile(ctx, in.IDs[i], in.Adopt)
-			outcomes[i] = reconcileOutcome{r.Action, err}
+			outcomes[i] = a.reconcile(ctx, in, in.IDs[i])
 		})
 	}
 	running.Wait()
+}
+
+func (a *Consistency) reconcile(ctx context.Context, in ReconcileBatch, id string) reconcileOutcome {
+	r, err := a.Reconciler.Reconcile(ctx, id, in.Adopt)
+	if err != nil || r.Action != ReconcileGone || !in.Clear {
+		return reconcileOutcome{r.Action, err}
+	}
+	// Somebody may have registered it since.
+	if _, _, err := a.Registry.ReadWebhook(ctx, id); holdfast.ErrorCode(err) != holdfast.CodeNotFound {
+		return reconcileOutcome{r.Action, err}
+	}
+	_, _, err = a.Registry.RemoveWebhook(ctx, id)
+	return reconcileOutcome{ReconcileRemoved, err}
 }
 
 func (p *reconcileProgress) add(id string, o reconcileOutcome) {

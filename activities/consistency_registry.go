@@ -23,6 +23,8 @@ var suspectKinds = []holdfast.DriftKind{
 type RegistryInspection struct {
 	// List compares with every open registration, even when their number gives no reason to.
 	List bool `json:"list,omitempty"`
+	// Deep suspects every registered webhook whose entry the original wrote: it leaves no trace when it changes one again.
+	Deep bool `json:"deep,omitempty"`
 	// After is the last id that was already told of each kind; kinds that are not named begin with the first.
 	After map[holdfast.DriftKind]string `json:"after,omitempty"`
 	// Limit bounds the ids told per kind.
@@ -58,7 +60,7 @@ type RegistryState struct {
 func (a *Consistency) InspectRegistry(ctx context.Context, in RegistryInspection) (RegistryState, error) {
 	audit, err := a.audit(ctx)
 	if err != nil {
-		return RegistryState{}, failure(err)
+		return RegistryState{}, ours(err) // a registry that is too busy now may be calm at the next attempt
 	}
 	unusable := map[string]bool{}
 	for _, p := range audit.Poisoned {
@@ -74,7 +76,12 @@ func (a *Consistency) InspectRegistry(ctx context.Context, in RegistryInspection
 		holdfast.DriftPoisoned: slices.Collect(maps.Keys(unusable)), holdfast.DriftChanged: audit.Changed,
 		SuspectOrphan: audit.Orphans, holdfast.DriftSealing: audit.OldKey, holdfast.DriftActiveSet: audit.ActiveSetWrong,
 	}
-	if open := a.registrations(ctx, in.List || len(unusable) > 0, &s); open != nil {
+	if open := a.registrations(ctx, in.List || in.Deep || len(unusable) > 0, &s); open != nil {
+		for id, revision := range audit.Revisions {
+			if in.Deep && revision == 0 && open[id] {
+				found[holdfast.DriftChanged] = append(found[holdfast.DriftChanged], id)
+			}
+		}
 		found[holdfast.DriftMissing] = without(open, audit.Revisions)
 		found[holdfast.DriftUnregistered] = without(audit.Revisions, open)
 		for id := range unusable {

@@ -59,7 +59,7 @@ func (c *check) registry(ctx workflow.Context) {
 // belongs into Redis is left to repair.
 func (c *check) pass(ctx workflow.Context) bool {
 	whole := true
-	in := activities.RegistryInspection{List: c.list, Limit: inspectLimit, After: map[holdfast.DriftKind]string{}}
+	in := activities.RegistryInspection{List: c.list, Deep: c.in.Full, Limit: inspectLimit, After: map[holdfast.DriftKind]string{}}
 	for range maxRounds {
 		s, err := c.inspect(ctx, in)
 		if err != nil {
@@ -82,7 +82,7 @@ func (c *check) pass(ctx workflow.Context) bool {
 			more = more || suspects.More && suspects.Kind != holdfast.DriftPoisoned
 		}
 		if s.DigestWrong {
-			whole = c.rebuildDigest(ctx, 1, nil) && whole
+			whole = c.rebuildDigest(ctx) && whole
 		}
 		if !more {
 			return whole
@@ -126,9 +126,10 @@ func (c *check) repair(ctx workflow.Context, s activities.Suspects) bool {
 // index that lags behind, and are no drift.
 func (c *check) reconcile(ctx workflow.Context, kind holdfast.DriftKind, ids []string) bool {
 	repaired := true
-	var leftovers activities.ReconcileTally
 	for len(ids) > 0 {
-		batch := activities.ReconcileBatch{IDs: ids[:min(len(ids), reconcileBatch)], Adopt: kind == holdfast.DriftUnregistered}
+		batch := activities.ReconcileBatch{
+			IDs: ids[:min(len(ids), reconcileBatch)], Adopt: kind == holdfast.DriftUnregistered, Clear: kind == activities.SuspectOrphan,
+		}
 		ids = ids[len(batch.IDs):]
 		var r activities.ReconcileResult
 		if err := workflow.ExecuteActivity(beating(ctx), consistency.ReconcileWebhooks, batch).Get(ctx, &r); err != nil {
@@ -138,9 +139,8 @@ func (c *check) reconcile(ctx workflow.Context, kind holdfast.DriftKind, ids []s
 		}
 		for _, t := range r.Tallies {
 			switch repair, ok := repairs[t.Action]; {
-			case kind == activities.SuspectOrphan && (t.Action == activities.ReconcileGone || t.Action == activities.ReconcileRemoved):
-				leftovers.Count += t.Count
-				leftovers.IDs = append(leftovers.IDs, t.IDs...)
+			case kind == activities.SuspectOrphan && t.Action == activities.ReconcileRemoved: // a revision of nothing
+				c.found(holdfast.DriftDigest, t.Count, t.IDs, repair.text)
 			case ok && repair.kind != "":
 				c.found(repair.kind, t.Count, t.IDs, repair.text)
 			case ok:
@@ -162,9 +162,6 @@ func (c *check) reconcile(ctx workflow.Context, kind holdfast.DriftKind, ids []s
 			return false
 		}
 	}
-	if leftovers.Count > 0 {
-		return c.rebuildDigest(ctx, leftovers.Count, leftovers.IDs) && repaired
-	}
 	return repaired
 }
 
@@ -176,13 +173,13 @@ func suspected(kind holdfast.DriftKind) holdfast.DriftKind {
 	return kind
 }
 
-func (c *check) rebuildDigest(ctx workflow.Context, count int, ids []string) bool {
+func (c *check) rebuildDigest(ctx workflow.Context) bool {
 	c.touched = true
 	if err := workflow.ExecuteActivity(quick(ctx), consistency.RebuildDigest).Get(ctx, nil); err != nil {
-		c.failed(holdfast.DriftDigest, count, ids, reason(err))
+		c.failed(holdfast.DriftDigest, 1, nil, reason(err))
 		return false
 	}
-	c.found(holdfast.DriftDigest, count, ids, actionRebuilt)
+	c.found(holdfast.DriftDigest, 1, nil, actionRebuilt)
 	return true
 }
 

@@ -259,8 +259,18 @@ func TestChangedEntriesOldKeysAndOrphansAreReconciled(t *testing.T) {
 	require.Contains(t, drift(r, holdfast.DriftDigest).IDs, "wh_left_over")
 	require.Equal(t, "v1", w.entries[webhookID(1)].config)
 	require.Empty(t, w.orphans)
+	require.Equal(t, 2, drift(r, holdfast.DriftDigest).Count, "a revision of nothing, and the digest")
 	r = w.check(t, &r)
 	require.True(t, r.Consistent, "%+v", r.Drifts)
+}
+
+func TestAFullCheckFindsWhatTheOriginalChangedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(3)
+	w.entries[webhookID(1)] = stored{config: "v2"} // without a revision, as the original writes
+	require.True(t, w.check(t, second()).Consistent)
+	r := w.check(t, second(), func(in *workflows.CheckInput) { in.Full = true })
+	require.Equal(t, []string{webhookID(1)}, drift(r, holdfast.DriftChanged).IDs)
 }
 
 func TestD31_APoisonedEntryIsReportedAndHindersNothing(t *testing.T) {

@@ -167,7 +167,6 @@ func (w *world) RebuildDigest(context.Context) error {
 		return err
 	}
 	w.digestWrong = false
-	clear(w.orphans)
 	return nil
 }
 
@@ -182,6 +181,19 @@ func (w *world) MarkComplete(_ context.Context, incarnation string) error {
 	}
 	w.complete = true
 	return nil
+}
+
+func (w *world) RemoveWebhook(_ context.Context, id string) (int64, bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.call("RemoveWebhook"); err != nil {
+		return 0, false, err
+	}
+	_, existed := w.entries[id]
+	delete(w.entries, id)
+	delete(w.active, id)
+	delete(w.orphans, id)
+	return w.revision, existed, nil
 }
 
 func (w *world) ReadWebhook(_ context.Context, id string) (*holdfast.Webhook, bool, error) {
@@ -245,8 +257,8 @@ func (w *world) Reconcile(_ context.Context, id string, adopt bool) (activities.
 	case there && e.unusable:
 		return activities.Reconciled{}, holdfast.Errorf(holdfast.CodeInvalid, "the entry cannot be read")
 	case there && adopt:
-		w.registered[id], config, action = e.config, e.config, activities.ReconcileAdopted
-		w.unindexed[id] = true
+		w.registered[id], w.unindexed[id] = e.config, true // nothing is written
+		return activities.Reconciled{Action: activities.ReconcileAdopted}, nil
 	default:
 		return activities.Reconciled{Action: activities.ReconcileGone}, nil
 	}
