@@ -16,6 +16,7 @@ const (
 	DriftPlatform       DriftKind = "emprops"          // EMPROPS does not know the webhook, or knows another configuration
 	DriftPlatformHealth DriftKind = "emprops_health"   // EMPROPS does not answer
 	DriftSealing        DriftKind = "old_key"          // credentials are sealed with a key that is being rotated out
+	DriftUnchecked      DriftKind = "unchecked"        // a part of the check that could not be carried out; ids name the part
 )
 
 // Drift is one kind of disagreement that a check found, and what became of it.

@@ -39,7 +39,8 @@ func TestWireNames(t *testing.T) {
 	t.Parallel()
 	everything := Activities{
 		Registrations: &activities.Registrations{}, Nodes: &activities.Nodes{}, NodeCache: &activities.NodeCache{},
-		Deliveries: &activities.Deliveries{},
+		Deliveries: &activities.Deliveries{}, Consistency: &activities.Consistency{},
+		NodeInspection: &activities.NodeInspection{}, Alerts: &activities.Alerts{},
 	}
 	var b strings.Builder
 	queue := func(name string, register func(*names)) {
@@ -56,6 +57,8 @@ func TestWireNames(t *testing.T) {
 	queue(workflows.QueueNode("NODE"), func(n *names) { registerNode(n, everything) })
 	fmt.Fprintf(&b, "id Registration %s\nid Delivery %s\nid DeliveryGroup %s\n", workflows.RegistrationID("WEBHOOK"),
 		workflows.DeliveryWorkflowID("WEBHOOK", "EVENT"), workflows.GroupID("NODE", "ULID"))
+	fmt.Fprintf(&b, "id ConsistencyCheck %s\nschedule ConsistencyCheck %s\nid Alert %s\n", workflows.ConsistencyOnDemandID,
+		workflows.ScheduleConsistency, workflows.AlertWorkflowID("ALERT"))
 	fmt.Fprintf(&b, "signals %s %s %s %s\n", workflows.SignalRetryNow, workflows.SignalHold, workflows.SignalResume, workflows.SignalCancel)
 	fmt.Fprintf(&b, "updates %s %s\n", workflows.UpdateRegister, workflows.UpdateDelete)
 	fmt.Fprintf(&b, "queries %s\n", workflows.QueryStatus)

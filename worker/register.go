@@ -15,6 +15,10 @@ type Activities struct {
 	Nodes         *activities.Nodes
 	NodeCache     *activities.NodeCache
 	Deliveries    *activities.Deliveries
+
+	Consistency    *activities.Consistency
+	NodeInspection *activities.NodeInspection
+	Alerts         *activities.Alerts
 }
 
 // RegisterWorkflows registers every workflow type; the replayer uses it as well as the worker.
@@ -23,6 +27,8 @@ func RegisterWorkflows(r sdkworker.WorkflowRegistry) {
 	r.RegisterWorkflowWithOptions(workflows.Delivery, workflow.RegisterOptions{Name: workflows.TypeDelivery})
 	r.RegisterWorkflowWithOptions(workflows.DeliveryGroup, workflow.RegisterOptions{Name: workflows.TypeDeliveryGroup})
 	r.RegisterWorkflowWithOptions(workflows.OrderedDeliveries, workflow.RegisterOptions{Name: workflows.TypeOrderedDeliveries})
+	r.RegisterWorkflowWithOptions(workflows.ConsistencyCheck, workflow.RegisterOptions{Name: workflows.TypeConsistencyCheck})
+	r.RegisterWorkflowWithOptions(workflows.Alert, workflow.RegisterOptions{Name: workflows.TypeAlert})
 }
 
 // registerMain registers what runs on the main queue. Local activities run where workflows do.
@@ -50,6 +56,19 @@ func registerMain(r sdkworker.ActivityRegistry, a Activities) {
 		"SweepDeliveries":   a.Registrations.SweepDeliveries,
 		"ProbeWebhook":      a.Registrations.ProbeWebhook,
 	})
+	register(r, map[string]any{
+		"InspectRegistry":   a.Consistency.InspectRegistry,
+		"ReconcileWebhooks": a.Consistency.ReconcileWebhooks,
+		"RepairActiveSet":   a.Consistency.RepairActiveSet,
+		"RebuildDigest":     a.Consistency.RebuildDigest,
+		"MarkComplete":      a.Consistency.MarkComplete,
+		"InspectPlatform":   a.Consistency.InspectPlatform,
+		"SaveReport":        a.Consistency.SaveReport,
+		"RaiseAlert":        a.Alerts.RaiseAlert,
+		"ResolveAlert":      a.Alerts.ResolveAlert,
+		"SettleAlerts":      a.Alerts.SettleAlerts,
+		"NotifyAlert":       a.Alerts.NotifyAlert,
+	})
 }
 
 // registerSlow registers what runs in the slow lane.
@@ -62,6 +81,8 @@ func registerNode(r sdkworker.ActivityRegistry, a Activities) {
 	register(r, map[string]any{
 		"RefreshCache": a.NodeCache.RefreshCache,
 		"JoinAttempt":  a.Deliveries.JoinAttempt,
+		"InspectNode":  a.NodeInspection.InspectNode,
+		"RebuildCache": a.NodeInspection.RebuildCache,
 	})
 }
 

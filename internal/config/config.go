@@ -23,6 +23,7 @@ type Config struct {
 	Ingress   Ingress
 	Node      Node
 	Security  Security
+	Alerts    Alerts
 	Telemetry Telemetry
 	Dev       Dev
 
@@ -163,6 +164,12 @@ type Security struct {
 	AllowPrivate  bool     // deliveries to private networks
 	AllowCIDRs    []string // deliveries to these ranges, whatever else is forbidden
 	CORSOrigins   []string // exact origins, or * for all
+}
+
+// Alerts says where people are told of alerts, besides the log and the API.
+type Alerts struct {
+	URL   string // alerts are posted there as JSON; empty posts none
+	Token string // sent along as a bearer token
 }
 
 // Telemetry says where traces go and under which names.

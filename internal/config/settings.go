@@ -78,6 +78,7 @@ var sections = []struct{ name, title string }{
 	{"ingress", "Events in"},
 	{"node", "Node"},
 	{"security", "Security"},
+	{"alerts", "Alerts"},
 	{"telemetry", "Telemetry"},
 	{"dev", "Embedded services of dev"},
 }
@@ -410,6 +411,16 @@ var settings = []setting{
 		other: []variable{{"CORS_ORIGINS", corsForm}},
 		doc:   "origins whose pages may call the API, exact and comma separated; * is every origin",
 		at:    func(c *Config) any { return &c.Security.CORSOrigins },
+	},
+	{
+		key: "alerts.url", flag: "alerts-url", arg: "URL", commands: everywhere, url: true,
+		doc: "where alerts are posted as JSON, when they begin and when they end; unset, they are logged and listed only",
+		at:  func(c *Config) any { return &c.Alerts.URL },
+	},
+	{
+		key: "alerts.token", flag: "alerts-token", arg: "TOKEN", commands: everywhere, secret: true,
+		doc: "bearer token sent along with alerts",
+		at:  func(c *Config) any { return &c.Alerts.Token },
 	},
 	{
 		key: "telemetry.otlp_endpoint", flag: "otlp-endpoint", arg: "ADDRESS", commands: everywhere, url: true,

@@ -26,6 +26,7 @@ func (c *Config) Validate() error {
 	c.checkDelivery(&v)
 	c.checkNodes(&v)
 	c.checkSecurity(&v)
+	c.checkAlerts(&v)
 	c.checkDev(&v)
 	return errors.Join(v...)
 }
@@ -134,6 +135,14 @@ func (c *Config) checkSecurity(v *violations) {
 	for _, origin := range s.CORSOrigins {
 		v.checkf(isOrigin(origin), "security.cors_origins", "%q is not an origin such as https://app.example.com, nor *", origin)
 	}
+}
+
+func (c *Config) checkAlerts(v *violations) {
+	a := &c.Alerts
+	v.checkf(a.URL == "" || isHTTPURL(a.URL), "alerts.url", "must be an http:// or https:// URL")
+	v.checkf(a.Token == "" || a.URL != "", "alerts.token", "needs alerts.url")
+	v.checkf(!strings.ContainsFunc(a.Token, func(r rune) bool { return r <= ' ' || r >= 0x7f }), "alerts.token",
+		"must not contain spaces, control or non-ASCII characters")
 }
 
 func (c *Config) checkDev(v *violations) {

@@ -3,6 +3,7 @@ package emprops
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -103,8 +104,42 @@ func (c *Client) compare(ctx context.Context, path string, w *holdfast.Webhook) 
 	if a.status == http.StatusNotFound {
 		return holdfast.Errorf(holdfast.CodeUnavailable, "EMPROPS accepted but does not know the webhook %s", w.ID)
 	}
+	different, err := a.differences(w)
+	if err == nil && len(different) > 0 {
+		err = holdfast.Errorf(holdfast.CodeUnavailable, "EMPROPS shows another state of the webhook %s: %v differ from what was written", w.ID, different)
+	}
+	return err
+}
+
+// Shows reads the webhook and tells whether EMPROPS knows it as it is; otherwise detail says what is wrong. In mode off
+// there is nobody to know it otherwise. The error is CodeUnavailable when EMPROPS did not say, CodeInvalid for a webhook
+// without an id.
+func (c *Client) Shows(ctx context.Context, w *holdfast.Webhook) (same bool, detail string, err error) {
+	if c.mode == ModeOff {
+		return true, "", nil
+	}
+	path, err := webhookPath(w.ID)
+	if err != nil {
+		return false, "", err
+	}
+	a, err := c.call(ctx, http.MethodGet, path, "", nil)
+	if err != nil {
+		return false, "", err
+	}
+	if a.status == http.StatusNotFound {
+		return false, "not known", nil
+	}
+	different, err := a.differences(w)
+	if err != nil || len(different) == 0 {
+		return err == nil, "", err
+	}
+	return false, fmt.Sprintf("%v differ", different), nil
+}
+
+// differences names the fields in which the answer to a read differs from the webhook.
+func (a *answer) differences(w *holdfast.Webhook) ([]string, error) {
 	if !a.ok() {
-		return a.unavailable()
+		return nil, a.unavailable()
 	}
 	var got *struct {
 		ID     string   `json:"id"`
@@ -114,9 +149,9 @@ func (c *Client) compare(ctx context.Context, path string, w *holdfast.Webhook) 
 	}
 	switch err := json.Unmarshal(a.data, &got); {
 	case a.data == nil:
-		return holdfast.Errorf(holdfast.CodeUnavailable, "EMPROPS accepted but shows no data for the webhook %s", w.ID)
+		return nil, holdfast.Errorf(holdfast.CodeUnavailable, "EMPROPS accepted but shows no data for the webhook %s", w.ID)
 	case err != nil:
-		return holdfast.Wrap(holdfast.CodeUnavailable, err, "EMPROPS %s: the answer is not a webhook", a.operation)
+		return nil, holdfast.Wrap(holdfast.CodeUnavailable, err, "EMPROPS %s: the answer is not a webhook", a.operation)
 	}
 	var different []string
 	for field, equal := range map[string]bool{
@@ -127,11 +162,8 @@ func (c *Client) compare(ctx context.Context, path string, w *holdfast.Webhook) 
 			different = append(different, field)
 		}
 	}
-	if len(different) > 0 {
-		slices.Sort(different)
-		return holdfast.Errorf(holdfast.CodeUnavailable, "EMPROPS shows another state of the webhook %s: %v differ from what was written", w.ID, different)
-	}
-	return nil
+	slices.Sort(different)
+	return different, nil
 }
 
 // events never gives null, which a validating server refuses.
