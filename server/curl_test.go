@@ -3,7 +3,6 @@ package server_test
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -24,7 +23,7 @@ func TestPlainJSON_everyMethodByItsPublishedNames(t *testing.T) {
 		require.Equal(t, int64(1500), r.Webhook.RetryConfig.InitialDelayMS)
 		return server.RegisterResult{Webhook: *b.webhooks[0], Secret: "new", Registration: confirmed("wh_1")}, nil
 	}
-	b.remove = func(context.Context, string, time.Duration) (holdfast.Registration, error) {
+	b.remove = func(context.Context, server.Requested) (holdfast.Registration, error) {
 		return confirmed("wh_1"), nil
 	}
 	b.registration = func(context.Context, string) (holdfast.Registration, error) { return confirmed("wh_1"), nil }

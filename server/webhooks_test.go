@@ -51,7 +51,7 @@ func TestRegisterWebhook_carriesEveryField(t *testing.T) {
 					MaxAttempts: proto.Int32(5), InitialDelay: durationpb.New(250 * time.Millisecond),
 					BackoffMultiplier: proto.Float64(1.5), MaxDelay: durationpb.New(time.Minute),
 				},
-				Active: proto.Bool(false), Static: true, Description: "d",
+				Active: proto.Bool(false), Static: proto.Bool(true), Description: proto.String("d"),
 			},
 			IdempotencyKey: "key", Wait: durationpb.New(2 * time.Second),
 		})
@@ -290,11 +290,13 @@ func TestD9_aStorageFailureIsNotAnEmptyList(t *testing.T) {
 func TestDeleteWebhook(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bundle, c clients) {
-		b.remove = func(_ context.Context, id string, wait time.Duration) (holdfast.Registration, error) {
-			require.Equal(t, time.Duration(0), wait)
-			return confirmed(id), nil
+		b.remove = func(_ context.Context, r server.Requested) (holdfast.Registration, error) {
+			require.Equal(t, server.Requested{ID: "wh_1", ExpectedRevision: 7, RequestID: "r", Actor: "api"}, r)
+			return confirmed(r.ID), nil
 		}
-		res, err := c.webhooks.DeleteWebhook(t.Context(), &holdfastv1.DeleteWebhookRequest{Id: "wh_1", Wait: durationpb.New(0)})
+		res, err := c.webhooks.DeleteWebhook(t.Context(), &holdfastv1.DeleteWebhookRequest{
+			Id: "wh_1", Wait: durationpb.New(0), ExpectedRevision: 7, RequestId: "r",
+		})
 		require.NoError(t, err)
 		require.Equal(t, "wh_1", res.GetRegistration().GetWebhookId())
 		_, err = c.webhooks.DeleteWebhook(t.Context(), &holdfastv1.DeleteWebhookRequest{Wait: durationpb.New(time.Hour)})
