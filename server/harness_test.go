@@ -40,7 +40,7 @@ type fakes struct {
 	webhooks     []*holdfast.Webhook
 	webhooksErr  error
 	stats        map[string]server.WebhookStats
-	operations   server.Operations
+	operations   memoryOperations
 	components   map[string]string
 	ready        bool
 
@@ -175,7 +175,7 @@ func setup(t *testing.T, options ...func(*server.Options)) *bundle {
 		option(&o)
 	}
 	handler := server.New(server.Deps{
-		Registrations: f, Webhooks: f, Events: f, Deliveries: f, Receivers: f, Operations: operationsOf{f}, Checker: f, Logger: zap.New(core),
+		Registrations: f, Webhooks: f, Events: f, Deliveries: f, Receivers: f, Operations: &f.operations, Checker: f, Logger: zap.New(core),
 	}, o)
 	listener := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 	httpServer := server.NewHTTPServer(handler, zap.NewNop())
