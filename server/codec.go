@@ -9,13 +9,15 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	holdfastv1 "github.com/emprops/holdfast/proto/gen/holdfast/v1"
 )
 
-// jsonCodec is protojson with three differences from Connect's own codec: an unknown field is an error, since a
+// jsonCodec is protojson with four differences from Connect's own codec: an unknown field is an error, since a
 // misspelt one would silently lose a setting; fields with default values are written, so that answers have one shape;
-// and an event's data arrives in the bytes it was sent in (see liftEventData).
+// an event's data arrives in the bytes it was sent in (see liftEventData); and the mask of an update may be spelled as the
+// schema does (see unmarshalMask).
 type jsonCodec struct{ name string }
 
 // Name implements connect.Codec.
@@ -59,7 +61,39 @@ func (c jsonCodec) Unmarshal(data []byte, message any) error {
 	if publish, ok := message.(*holdfastv1.PublishEventRequest); ok && unmarshalLifted(data, publish) {
 		return nil
 	}
-	return readable(protojson.Unmarshal(data, m))
+	err := protojson.Unmarshal(data, m)
+	if update, ok := message.(*holdfastv1.UpdateWebhookRequest); ok && err != nil && unmarshalMask(data, update) {
+		return nil
+	}
+	return readable(err)
+}
+
+// unmarshalMask reads a request whose mask protojson refuses: it knows paths in the spelling of JSON only and no "*".
+func unmarshalMask(body []byte, m *holdfastv1.UpdateWebhookRequest) bool {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(body, &fields) != nil {
+		return false
+	}
+	var mask string
+	for _, name := range []string{"updateMask", "update_mask"} {
+		raw, given := fields[name]
+		if !given {
+			continue
+		}
+		if mask != "" || json.Unmarshal(raw, &mask) != nil {
+			return false
+		}
+		delete(fields, name)
+	}
+	rest, err := json.Marshal(fields)
+	if err != nil || mask == "" || protojson.Unmarshal(rest, m) != nil {
+		return false
+	}
+	m.UpdateMask = &fieldmaskpb.FieldMask{Paths: strings.Split(mask, ",")}
+	for i, path := range m.UpdateMask.GetPaths() {
+		m.UpdateMask.Paths[i] = strings.TrimSpace(path)
+	}
+	return true
 }
 
 // unmarshalLifted reads a request whose data can be lifted out. It returns false when there is none or the rest cannot

@@ -17,7 +17,7 @@ func withCORS(origins []string, next http.Handler) http.Handler {
 	return cors.New(cors.Options{
 		AllowOriginFunc: func(origin string) bool { return slices.Contains(origins, origin) },
 		AllowedMethods:  connectcors.AllowedMethods(),
-		AllowedHeaders:  append(connectcors.AllowedHeaders(), "Authorization"),
+		AllowedHeaders:  append(connectcors.AllowedHeaders(), "Authorization", ActorHeader),
 		ExposedHeaders:  append(connectcors.ExposedHeaders(), "Retry-After"),
 		MaxAge:          7200, // seconds; the longest a browser honours
 	}).Handler(next)

@@ -4,9 +4,6 @@ import (
 	"context"
 	"net/url"
 	"strings"
-	"time"
-
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	holdfast "github.com/emprops/holdfast"
 	holdfastv1 "github.com/emprops/holdfast/proto/gen/holdfast/v1"
@@ -73,7 +70,7 @@ func (h *deliveries) message(d *holdfast.Delivery) *holdfastv1.Delivery {
 func attemptMessage(a *holdfast.Attempt) *holdfastv1.Attempt {
 	return &holdfastv1.Attempt{
 		Number: int32(a.Number), Time: timeOfMS(a.Timestamp),
-		Duration:       durationpb.New(time.Duration(a.DurationMS * float64(time.Millisecond))),
+		Duration:       durationOfFractionalMS(a.DurationMS),
 		ResponseStatus: int32(a.ResponseStatus), ResponseBody: strings.ToValidUTF8(a.ResponseBody, "\uFFFD"),
 		Error: a.ErrorMessage, ErrorClass: string(a.ErrorClass), Node: a.Node,
 	}

@@ -14,6 +14,8 @@ const (
 	deliveryStatePrefix      = "DELIVERY_STATE_"
 	registrationStatusPrefix = "REGISTRATION_STATUS_"
 	stepStatusPrefix         = "STEP_STATUS_"
+	payloadFormatPrefix      = "PAYLOAD_FORMAT_"
+	disconnectCausePrefix    = "DISCONNECT_CAUSE_"
 )
 
 func webhookState(s holdfast.WebhookState) holdfastv1.WebhookState {
@@ -31,6 +33,14 @@ func registrationStatus(s holdfast.RegistrationStatus) holdfastv1.RegistrationSt
 
 func stepStatus(s holdfast.StepStatus) holdfastv1.StepStatus {
 	return holdfastv1.StepStatus(holdfastv1.StepStatus_value[stepStatusPrefix+strings.ToUpper(string(s))])
+}
+
+func payloadFormat(f holdfast.PayloadFormat) holdfastv1.PayloadFormat {
+	return holdfastv1.PayloadFormat(holdfastv1.PayloadFormat_value[payloadFormatPrefix+strings.ToUpper(string(f))])
+}
+
+func disconnectCause(c holdfast.DisconnectCause) holdfastv1.DisconnectCause {
+	return holdfastv1.DisconnectCause(holdfastv1.DisconnectCause_value[disconnectCausePrefix+strings.ToUpper(string(c))])
 }
 
 // wordOf returns the domain's word for the number of an enum value, "" for the unspecified one.

@@ -35,4 +35,49 @@ func TestEveryWordOfTheDomainHasItsEnumValue(t *testing.T) {
 	} {
 		require.NotZero(t, stepStatus(s), s)
 	}
+	for _, f := range holdfast.PayloadFormats() {
+		require.NotZero(t, payloadFormat(f), f)
+	}
+	for _, c := range []holdfast.DisconnectCause{
+		holdfast.DisconnectedByFailures, holdfast.DisconnectedByReceiver, holdfast.DisconnectedByOperator,
+	} {
+		require.NotZero(t, disconnectCause(c), c)
+	}
+}
+
+// A field of the input that no change could name would be lost without a word.
+func TestEveryFieldOfTheInputCanBeChanged(t *testing.T) {
+	t.Parallel()
+	fields := (&holdfastv1.WebhookInput{}).ProtoReflect().Descriptor().Fields()
+	known := 0
+	for i := range fields.Len() {
+		name := fields.Get(i).JSONName()
+		require.NotNil(t, webhookFields[name], name)
+		known++
+		if name != "filters" && name != "retryPolicy" {
+			continue
+		}
+		inside := fields.Get(i).Message().Fields()
+		for j := range inside.Len() {
+			if path := name + "." + inside.Get(j).JSONName(); path != retryPreset {
+				require.NotNil(t, webhookFields[path], path)
+				known++
+			}
+		}
+	}
+	require.Len(t, webhookFields, known, "and nothing else can")
+}
+
+// Whatever a mask holds, it is read without harm, and what it names is a field.
+func FuzzMask(f *testing.F) {
+	f.Add("retry_policy.max_attempts", "*")
+	f.Add("headers.X", "_a.b__c.")
+	f.Fuzz(func(t *testing.T, first, second string) {
+		in := &holdfastv1.WebhookInput{Url: "http://h/", EventTypes: []string{"job_failed"}}
+		change, violations := changeOf(in, []string{first, second}, holdfast.DefaultRetryPolicy())
+		if violations == nil {
+			require.NotEmpty(t, change.Fields)
+			require.NoError(t, change.Apply(&holdfast.Webhook{}))
+		}
+	})
 }

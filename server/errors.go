@@ -88,9 +88,18 @@ func (m *errorMapping) public(ctx context.Context, procedure string, err error) 
 	if code == connect.CodeUnavailable { // the only one with a cause that somebody has to look after
 		m.log.Warn("dependency unavailable", zap.String("procedure", procedure), zap.Error(err))
 	}
-	out := connect.NewError(code, errors.New(holdfast.ErrorMessage(err)))
+	out := connect.NewError(code, errors.New(messageOf(err)))
 	addDetails(out, coded)
 	return out
+}
+
+// messageOf is the text for the caller. That of a change that came second always says what to do.
+func messageOf(err error) string {
+	message := holdfast.ErrorMessage(err)
+	if advice := holdfast.CodeAborted.Text(); holdfast.ErrorCode(err) == holdfast.CodeAborted && message != advice {
+		return message + ". " + advice
+	}
+	return message
 }
 
 // internal hides the error behind an id under which it is logged.

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"connectrpc.com/connect"
 	"github.com/stretchr/testify/require"
@@ -29,13 +28,19 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // fakes answers every port from its fields; what is not set answers with what the port promises for nothing there.
 type fakes struct {
 	register     func(context.Context, server.RegisterRequest) (server.RegisterResult, error)
-	remove       func(context.Context, string, time.Duration) (holdfast.Registration, error)
+	change       func(context.Context, server.ChangeRequest) (server.RegisterResult, error)
+	rotate       func(context.Context, server.RotateRequest) (server.RegisterResult, error)
+	disconnect   func(context.Context, server.SwitchRequest) (server.RegisterResult, error)
+	reconnect    func(context.Context, server.SwitchRequest) (server.RegisterResult, error)
+	remove       func(context.Context, server.Requested) (holdfast.Registration, error)
 	registration func(context.Context, string) (holdfast.Registration, error)
 	publish      func(context.Context, *holdfast.Event) (server.PublishResult, error)
 	list         func(context.Context, server.DeliveryFilter, int, string) ([]*holdfast.Delivery, string, error)
 	delivery     func(context.Context, string, string) (*holdfast.Delivery, error)
 	webhooks     []*holdfast.Webhook
 	webhooksErr  error
+	stats        map[string]server.WebhookStats
+	operations   memoryOperations
 	components   map[string]string
 	ready        bool
 
@@ -48,8 +53,32 @@ func (f *fakes) Register(ctx context.Context, r server.RegisterRequest) (server.
 	return f.register(ctx, r)
 }
 
-func (f *fakes) Delete(ctx context.Context, id string, wait time.Duration) (holdfast.Registration, error) {
-	return f.remove(ctx, id, wait)
+func (f *fakes) Change(ctx context.Context, r server.ChangeRequest) (server.RegisterResult, error) {
+	return f.change(ctx, r)
+}
+
+func (f *fakes) RotateSecret(ctx context.Context, r server.RotateRequest) (server.RegisterResult, error) {
+	return f.rotate(ctx, r)
+}
+
+func (f *fakes) Disconnect(ctx context.Context, r server.SwitchRequest) (server.RegisterResult, error) {
+	return f.disconnect(ctx, r)
+}
+
+func (f *fakes) Reconnect(ctx context.Context, r server.SwitchRequest) (server.RegisterResult, error) {
+	return f.reconnect(ctx, r)
+}
+
+func (f *fakes) Delete(ctx context.Context, r server.Requested) (holdfast.Registration, error) {
+	return f.remove(ctx, r)
+}
+
+func (f *fakes) Stats(_ context.Context, id string) (server.WebhookStats, error) {
+	stats, ok := f.stats[id]
+	if !ok {
+		return stats, holdfast.Errorf(holdfast.CodeNotFound, "webhook %s does not exist", id)
+	}
+	return stats, nil
 }
 
 func (f *fakes) Registration(ctx context.Context, id string) (holdfast.Registration, error) {
@@ -146,7 +175,7 @@ func setup(t *testing.T, options ...func(*server.Options)) *bundle {
 		option(&o)
 	}
 	handler := server.New(server.Deps{
-		Registrations: f, Webhooks: f, Events: f, Deliveries: f, Receivers: f, Checker: f, Logger: zap.New(core),
+		Registrations: f, Webhooks: f, Events: f, Deliveries: f, Receivers: f, Operations: &f.operations, Checker: f, Logger: zap.New(core),
 	}, o)
 	listener := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 	httpServer := server.NewHTTPServer(handler, zap.NewNop())
@@ -185,6 +214,7 @@ type clients struct {
 	events     holdfastv1connect.EventServiceClient
 	deliveries holdfastv1connect.DeliveryServiceClient
 	receivers  holdfastv1connect.ReceiverServiceClient
+	operations holdfastv1connect.OperationsServiceClient
 }
 
 // each runs the test once per protocol, each time against a server of its own.
@@ -209,6 +239,7 @@ func (b *bundle) clients(p protocol) clients {
 		holdfastv1connect.NewEventServiceClient(client, base, p.options...),
 		holdfastv1connect.NewDeliveryServiceClient(client, base, p.options...),
 		holdfastv1connect.NewReceiverServiceClient(client, base, p.options...),
+		holdfastv1connect.NewOperationsServiceClient(client, base, p.options...),
 	}
 }
 

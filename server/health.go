@@ -17,8 +17,8 @@ import (
 const readyTimeout = 3 * time.Second
 
 // mountHealth adds gRPC health, /livez (the process serves) and /readyz (it can do its work: 200 or 503).
-func mountHealth(mux *http.ServeMux, c Checker, opts ...connect.HandlerOption) {
-	mux.Handle(grpchealth.NewHandler(grpcHealth{c}, opts...))
+func mountHealth(mux *http.ServeMux, c Checker, services []string, opts ...connect.HandlerOption) {
+	mux.Handle(grpchealth.NewHandler(grpcHealth{c, services}, opts...))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write([]byte("ok"))
@@ -42,11 +42,14 @@ type readiness struct {
 }
 
 // grpcHealth answers gRPC health checks with the state of what the node depends on, the same for every service.
-type grpcHealth struct{ checker Checker }
+type grpcHealth struct {
+	checker  Checker
+	services []string
+}
 
 // Check implements grpchealth.Checker.
 func (h grpcHealth) Check(ctx context.Context, req *grpchealth.CheckRequest) (*grpchealth.CheckResponse, error) {
-	if req.Service != "" && !slices.Contains(serviceNames(), req.Service) {
+	if req.Service != "" && !slices.Contains(h.services, req.Service) {
 		return nil, connect.NewError(connect.CodeNotFound, holdfast.Errorf(holdfast.CodeNotFound, "unknown service"))
 	}
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
@@ -67,6 +70,6 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 // NewHealth returns a handler of health alone, for processes without an API.
 func NewHealth(c Checker) http.Handler {
 	mux := http.NewServeMux()
-	mountHealth(mux, c)
+	mountHealth(mux, c, serviceNames())
 	return mux
 }

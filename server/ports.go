@@ -21,17 +21,87 @@ type RegisterResult struct {
 	Registration holdfast.Registration
 }
 
+// Requested says who asks for a change and how to tell a repetition.
+type Requested struct {
+	ID               string        // the webhook
+	ExpectedRevision int64         // CodeAborted when the webhook has changed since; 0 does not ask
+	RequestID        string        // the same id is carried out once; "" always
+	Actor            string        // for the audit trail
+	Wait             time.Duration // how long to wait for the outcome; 0 does not wait
+}
+
+// ChangeRequest asks for a change of some fields of a webhook.
+type ChangeRequest struct {
+	Requested
+	Fields  []string         // paths in the API's spelling ("url", "filters.jobTypes", "retryPolicy"); what is not named stays (D48)
+	Webhook holdfast.Webhook // the values of the fields named
+}
+
+// RotateRequest asks for a new signing secret; the old one signs beside it for the overlap.
+type RotateRequest struct {
+	Requested
+	Secret  string        // "" generates one
+	Overlap time.Duration // 0 ends the old secret at once
+}
+
+// SwitchRequest asks to disconnect or reconnect a webhook.
+type SwitchRequest struct {
+	Requested
+	Reason string
+}
+
 // Registrations changes what is registered. Wait bounds how long a call waits for the outcome; past it the registration
-// is pending and goes on by itself.
+// is pending and goes on by itself. Every method returns CodeUnavailable when it cannot be taken on; those that change a
+// webhook CodeNotFound, CodeAborted and CodeInvalid with field paths that begin below the webhook ("url").
 type Registrations interface {
-	// Register registers a webhook. It returns CodeInvalid with the fields that are wrong, CodeExists when the
-	// idempotency key names a webhook of other content, CodeRejected and CodeUnavailable. Field paths begin below the
-	// webhook ("url").
+	// Register registers a webhook. CodeExists: the idempotency key names a webhook of other content; CodeRejected.
 	Register(ctx context.Context, r RegisterRequest) (RegisterResult, error)
-	// Delete deletes a webhook. It returns CodeNotFound and CodeUnavailable.
-	Delete(ctx context.Context, id string, wait time.Duration) (holdfast.Registration, error)
-	// Registration tells how far a registration has come. It returns CodeNotFound and CodeUnavailable.
+	// Change changes the fields named.
+	Change(ctx context.Context, r ChangeRequest) (RegisterResult, error)
+	// RotateSecret replaces the signing secret.
+	RotateSecret(ctx context.Context, r RotateRequest) (RegisterResult, error)
+	// Disconnect stops deliveries until Reconnect; new and open ones are held.
+	Disconnect(ctx context.Context, r SwitchRequest) (RegisterResult, error)
+	// Reconnect ends a disconnection, zeroes the failures and releases what is held. Nothing happens to one that is connected.
+	Reconnect(ctx context.Context, r SwitchRequest) (RegisterResult, error)
+	// Delete deletes a webhook.
+	Delete(ctx context.Context, r Requested) (holdfast.Registration, error)
+	// Registration tells how far a registration has come.
 	Registration(ctx context.Context, id string) (holdfast.Registration, error)
+}
+
+// WebhookStats are a webhook's counters. Times are in ms since the epoch, 0 for never.
+type WebhookStats struct {
+	Attempts, SuccessfulAttempts, FailedAttempts int64
+	Delivered, Exhausted, Cancelled, Held        int64 // deliveries
+	ConsecutiveFailures                          int64
+	LastAttemptAt, LastSuccessAt, LastFailureAt  int64
+	AverageResponseMS, P50MS, P95MS, P99MS       float64
+}
+
+// Overview is the state of the whole at a glance.
+type Overview struct {
+	Webhooks   map[holdfast.WebhookState]int
+	Deliveries map[holdfast.DeliveryState]int64
+	Nodes      int // alive
+	OpenAlerts int
+	Report     *holdfast.ConsistencyReport // the last one, nil before the first
+	Components map[string]string           // of this node's health
+}
+
+// Operations is what operators ask. Every method returns CodeUnavailable.
+type Operations interface {
+	// Overview sums up.
+	Overview(ctx context.Context) (Overview, error)
+	// ConsistencyReports returns the last reports, the newest first.
+	ConsistencyReports(ctx context.Context, limit int) ([]holdfast.ConsistencyReport, error)
+	// CheckConsistency runs a check now, or joins the one under way, and waits for its report. CodeExhausted when it takes
+	// longer than the wait: the report will be among ConsistencyReports.
+	CheckConsistency(ctx context.Context, wait time.Duration) (holdfast.ConsistencyReport, error)
+	// Nodes lists the nodes, those alive first.
+	Nodes(ctx context.Context) ([]holdfast.NodeStatus, error)
+	// Alerts lists alerts, open ones first, then the newest; resolved ones only when asked for.
+	Alerts(ctx context.Context, resolved bool) ([]holdfast.Alert, error)
 }
 
 // Webhooks reads what is registered. The values are shared and must not be changed; they hold credentials.
@@ -40,6 +110,8 @@ type Webhooks interface {
 	Webhook(ctx context.Context, id string) (*holdfast.Webhook, error)
 	// List returns every webhook, the newest first. It returns CodeUnavailable.
 	List(ctx context.Context) ([]*holdfast.Webhook, error)
+	// Stats returns a webhook's counters. It returns CodeNotFound and CodeUnavailable.
+	Stats(ctx context.Context, id string) (WebhookStats, error)
 }
 
 // DeliveryRef names a delivery that an event led to.

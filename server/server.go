@@ -18,13 +18,15 @@ const DefaultMaxBodyBytes = 4 << 20
 // compressing costs more than it saves.
 const compressMinBytes = 16 << 10
 
-// Deps is what the handlers call. Every field is required except Logger.
+// Deps is what the handlers call. Every field is required except Operations, without which its service is not served, and
+// Logger.
 type Deps struct {
 	Registrations Registrations
 	Webhooks      Webhooks
 	Events        Events
 	Deliveries    Deliveries
 	Receivers     Receivers
+	Operations    Operations
 	Checker       Checker
 	Logger        *zap.Logger
 }
@@ -55,15 +57,20 @@ func New(d Deps, o Options) http.Handler {
 	opts := handlerOptions(d.Logger, o)
 	mux.Handle(holdfastv1connect.NewWebhookServiceHandler(&webhooks{d.Registrations, d.Webhooks, o.RetryPolicy.Merged(holdfast.DefaultRetryPolicy())}, opts...))
 	mux.Handle(holdfastv1connect.NewEventServiceHandler(&events{d.Events}, opts...))
-	mux.Handle(holdfastv1connect.NewDeliveryServiceHandler(
-		&deliveries{d.Deliveries, temporalLinks{o.TemporalUIBase, o.TemporalNamespace}}, opts...))
+	links := temporalLinks{o.TemporalUIBase, o.TemporalNamespace}
+	mux.Handle(holdfastv1connect.NewDeliveryServiceHandler(&deliveries{d.Deliveries, links}, opts...))
 	mux.Handle(holdfastv1connect.NewReceiverServiceHandler(&receivers{d.Receivers, d.Webhooks, o.PublicURL}, opts...))
+	services := serviceNames()
+	if d.Operations != nil {
+		mux.Handle(holdfastv1connect.NewOperationsServiceHandler(&operations{d.Operations, links}, opts...))
+		services = append(services, holdfastv1connect.OperationsServiceName)
+	}
 
 	limit := connect.WithReadMaxBytes(o.MaxBodyBytes)
-	reflector := grpcreflect.NewStaticReflector(serviceNames()...)
+	reflector := grpcreflect.NewStaticReflector(services...)
 	mux.Handle(grpcreflect.NewHandlerV1(reflector, limit))
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, limit))
-	mountHealth(mux, d.Checker, limit)
+	mountHealth(mux, d.Checker, services, limit)
 	mux.Handle("/test-receivers/{id}/webhook", &testReceiver{d.Receivers, d.Logger})
 	return withCORS(o.AllowedOrigins, mux)
 }
@@ -82,6 +89,7 @@ func handlerOptions(log *zap.Logger, o Options) []connect.HandlerOption {
 	}
 }
 
+// serviceNames are the services of every API.
 func serviceNames() []string {
 	return []string{
 		holdfastv1connect.WebhookServiceName, holdfastv1connect.EventServiceName,

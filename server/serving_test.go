@@ -2,6 +2,8 @@ package server_test
 
 import (
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,8 +52,19 @@ func TestReflection_listsEveryService(t *testing.T) {
 	require.NoError(t, err)
 	_, err = stream.Close()
 	require.NoError(t, err)
-	require.Len(t, names, 4)
+	require.Len(t, names, 5)
 	require.Contains(t, names, protoreflect.FullName(holdfastv1connect.EventServiceName))
+}
+
+func TestOperations_areNotServedWithoutThem(t *testing.T) {
+	t.Parallel()
+	f := &fakes{}
+	handler := server.New(server.Deps{Registrations: f, Webhooks: f, Events: f, Deliveries: f, Receivers: f, Checker: f}, server.Options{})
+	answer := httptest.NewRecorder()
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/holdfast.v1.OperationsService/ListNodes", strings.NewReader("{}"))
+	req.Header.Set("Content-Type", "application/json")
+	handler.ServeHTTP(answer, req)
+	require.Equal(t, http.StatusNotFound, answer.Code)
 }
 
 func TestCORS_isByExactOrigin(t *testing.T) {
@@ -60,7 +73,7 @@ func TestCORS_isByExactOrigin(t *testing.T) {
 	preflight := func(origin string) string {
 		_, header, _ := b.do(t, http.MethodOptions, "/holdfast.v1.EventService/PublishEvent", nil, http.Header{
 			"Origin": {origin}, "Access-Control-Request-Method": {"POST"},
-			"Access-Control-Request-Headers": {"authorization,connect-protocol-version,content-type"},
+			"Access-Control-Request-Headers": {"authorization,connect-protocol-version,content-type,x-holdfast-actor"},
 		})
 		return header.Get("Access-Control-Allow-Origin")
 	}

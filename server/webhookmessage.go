@@ -14,61 +14,7 @@ import (
 	holdfastv1 "github.com/emprops/holdfast/proto/gen/holdfast/v1"
 )
 
-// webhookFromInput converts and checks what a caller gives. What is wrong beyond that, such as a forbidden target
-// address, is found by the registration.
-func webhookFromInput(in *holdfastv1.WebhookInput, retry holdfast.RetryPolicy) (holdfast.Webhook, []holdfast.Violation) {
-	if in == nil {
-		return holdfast.Webhook{}, []holdfast.Violation{{Field: "webhook", Description: "is required"}}
-	}
-	policy, violations := retryPolicyFrom(in.GetRetryPolicy(), retry)
-	w := holdfast.Webhook{
-		URL: in.GetUrl(), Events: in.GetEventTypes(), Secret: in.GetSecret(), Headers: in.GetHeaders(),
-		Active: in.Active == nil || in.GetActive(), Static: in.GetStatic(), Description: in.GetDescription(),
-		RetryConfig: policy,
-		Filters: holdfast.Filters{
-			JobTypes: in.GetFilters().GetJobTypes(), Priorities: in.GetFilters().GetPriorities(),
-			MachineIDs: in.GetFilters().GetMachineIds(), WorkerIDs: in.GetFilters().GetWorkerIds(),
-		},
-	}
-	if violations == nil { // a policy that cannot be read would be reported twice
-		violations = w.Violations()
-	}
-	for i := range violations {
-		violations[i].Field = "webhook." + violations[i].Field
-	}
-	slices.SortFunc(violations, func(a, b holdfast.Violation) int { return cmp.Compare(a.Field, b.Field) })
-	return w, violations
-}
-
-// retryPolicyFrom takes from p what is left out. What is given stays as it is, so that an explicit 0 is refused rather than
-// taken for the default.
-func retryPolicyFrom(in *holdfastv1.RetryPolicy, p holdfast.RetryPolicy) (holdfast.RetryPolicy, []holdfast.Violation) {
-	var violations []holdfast.Violation
-	ms := func(field string, d *durationpb.Duration) int64 {
-		if d.CheckValid() != nil || d.GetNanos()%int32(time.Millisecond) != 0 {
-			violations = append(violations, holdfast.Violation{
-				Field: "retryPolicy." + field, Description: "must be a duration of whole milliseconds",
-			})
-		}
-		return d.GetSeconds()*1000 + int64(d.GetNanos())/int64(time.Millisecond)
-	}
-	if in != nil && in.MaxAttempts != nil {
-		p.MaxAttempts = int(in.GetMaxAttempts())
-	}
-	if in != nil && in.BackoffMultiplier != nil {
-		p.BackoffMultiplier = in.GetBackoffMultiplier()
-	}
-	if in.GetInitialDelay() != nil {
-		p.InitialDelayMS = ms("initialDelay", in.GetInitialDelay())
-		p.MaxDelayMS = max(p.MaxDelayMS, min(p.InitialDelayMS, holdfast.MaxRetryDelayMS))
-	}
-	if in.GetMaxDelay() != nil {
-		p.MaxDelayMS = ms("maxDelay", in.GetMaxDelay())
-	}
-	return p, violations
-}
-
-// webhookMessage is the webhook as it is shown: without the secret and the values of headers.
+// webhookMessage is the webhook as it is shown: without any credential.
 func webhookMessage(w *holdfast.Webhook) *holdfastv1.Webhook {
 	return &holdfastv1.Webhook{
 		Id: w.ID, Url: w.URL, EventTypes: w.Events,
@@ -77,33 +23,81 @@ func webhookMessage(w *holdfast.Webhook) *holdfastv1.Webhook {
 			MachineIds: w.Filters.MachineIDs, WorkerIds: w.Filters.WorkerIDs,
 		},
 		HeaderNames: slices.Sorted(maps.Keys(w.Headers)),
-		RetryPolicy: &holdfastv1.RetryPolicy{
-			MaxAttempts:       proto.Int32(int32(w.RetryConfig.MaxAttempts)),
-			InitialDelay:      durationOfMS(w.RetryConfig.InitialDelayMS),
-			BackoffMultiplier: proto.Float64(w.RetryConfig.BackoffMultiplier),
-			MaxDelay:          durationOfMS(w.RetryConfig.MaxDelayMS),
-		},
-		Active: w.Active, Static: w.Static, Description: w.Description,
+		RetryPolicy: retryPolicyMessage(&w.RetryConfig),
+		Active:      w.Active, Static: w.Static, Description: w.Description,
 		State: webhookState(w.State()), Revision: w.Revision, HasSecret: w.Secret != "",
 		ConsecutiveFailures: int32(w.ConsecutiveFailures),
 		CreateTime:          timeOfMS(w.CreatedAt), UpdateTime: timeOfMS(w.UpdatedAt),
 		LastSuccessTime: timeOfMS(w.LastSuccessAt), LastFailureTime: timeOfMS(w.LastFailureAt),
+		Format: payloadFormat(cmp.Or(w.Format, holdfast.FormatEnvelope)), Handshake: w.Handshake,
+		FilterExpression: w.Filter, RateLimit: w.RateLimit, OrderingKey: w.OrderingKey,
+		HasAuthorization: w.Authorization != "", PublicKey: publicKeyOf(w.SigningKey),
+		SecretsRetiring: secretsRetiring(w), Disconnection: disconnectionMessage(w.Disconnection),
+	}
+}
+
+// webhookIn is the webhook as it is shown beside its registration, which knows best where it stands.
+func webhookIn(w *holdfast.Webhook, r *holdfast.Registration) *holdfastv1.Webhook {
+	out := webhookMessage(w)
+	if r.State != "" {
+		out.State = webhookState(r.State)
+	}
+	out.NextProbeTime = timeOfMS(r.NextProbeAt)
+	return out
+}
+
+func retryPolicyMessage(p *holdfast.RetryPolicy) *holdfastv1.RetryPolicy {
+	out := &holdfastv1.RetryPolicy{
+		MaxAttempts:       proto.Int32(int32(p.MaxAttempts)),
+		InitialDelay:      durationOfMS(p.InitialDelayMS),
+		BackoffMultiplier: proto.Float64(p.BackoffMultiplier),
+		MaxDelay:          durationOfMS(p.MaxDelayMS),
+		Jitter:            proto.Float64(p.Jitter),
+	}
+	for _, status := range p.NoRetryStatuses {
+		out.NoRetryStatuses = append(out.NoRetryStatuses, int32(status))
+	}
+	return out
+}
+
+// secretsRetiring counts the secrets that still sign. Those whose time is over may be stored a little longer.
+func secretsRetiring(w *holdfast.Webhook) int32 {
+	return int32(max(0, len(w.SigningSecrets(time.Now().UnixMilli()))-1))
+}
+
+func disconnectionMessage(d *holdfast.Disconnection) *holdfastv1.Disconnection {
+	if d == nil {
+		return nil
+	}
+	return &holdfastv1.Disconnection{
+		Cause: disconnectCause(d.Cause), Reason: d.Reason, Since: timeOfMS(d.Since), Actor: d.Actor,
 	}
 }
 
 func registrationMessage(r *holdfast.Registration) *holdfastv1.Registration {
 	out := &holdfastv1.Registration{
-		WebhookId: r.WebhookID, Status: registrationStatus(r.Status), Revision: r.Revision,
-		CachesConfirmed: int32(r.CachesConfirmed), CachesTotal: int32(r.CachesTotal),
-		SilentNodes: r.SilentNodes, Reason: r.Reason,
+		WebhookId: r.WebhookID, Operation: r.Operation, Status: registrationStatus(r.Status), State: webhookState(r.State),
+		Revision: r.Revision, CachesConfirmed: int32(r.CachesConfirmed), CachesTotal: int32(r.CachesTotal),
+		SilentNodes: r.SilentNodes, Reason: r.Reason, NextProbeTime: timeOfMS(r.NextProbeAt),
 	}
 	for _, s := range r.Steps {
 		out.Steps = append(out.Steps, &holdfastv1.RegistrationStep{
-			Operation: s.Operation, Name: s.Name, Status: stepStatus(s.Status),
-			Time: timeOfMS(s.StartedAt), EndTime: timeOfMS(s.EndedAt), Attempts: int32(s.Attempts), Detail: s.Detail,
+			Operation: s.Operation, Name: s.Name, Status: stepStatus(s.Status), Time: timeOfMS(s.StartedAt),
+			EndTime: timeOfMS(s.EndedAt), Attempts: int32(s.Attempts), Detail: s.Detail, Actor: s.Actor,
 		})
 	}
 	return out
+}
+
+func statsMessage(s *WebhookStats) *holdfastv1.WebhookStats {
+	return &holdfastv1.WebhookStats{
+		Attempts: s.Attempts, SuccessfulAttempts: s.SuccessfulAttempts, FailedAttempts: s.FailedAttempts,
+		Delivered: s.Delivered, Exhausted: s.Exhausted, Cancelled: s.Cancelled, Held: s.Held,
+		ConsecutiveFailures: s.ConsecutiveFailures, LastAttemptTime: timeOfMS(s.LastAttemptAt),
+		LastSuccessTime: timeOfMS(s.LastSuccessAt), LastFailureTime: timeOfMS(s.LastFailureAt),
+		AverageResponse: durationOfFractionalMS(s.AverageResponseMS), P50Response: durationOfFractionalMS(s.P50MS),
+		P95Response: durationOfFractionalMS(s.P95MS), P99Response: durationOfFractionalMS(s.P99MS),
+	}
 }
 
 // timeOfMS converts ms since the epoch; 0 means never and becomes absent.
@@ -116,4 +110,8 @@ func timeOfMS(ms int64) *timestamppb.Timestamp {
 
 func durationOfMS(ms int64) *durationpb.Duration {
 	return &durationpb.Duration{Seconds: ms / 1000, Nanos: int32(ms%1000) * int32(time.Millisecond)}
+}
+
+func durationOfFractionalMS(ms float64) *durationpb.Duration {
+	return durationpb.New(time.Duration(ms * float64(time.Millisecond)))
 }

@@ -3,10 +3,8 @@ package server
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	holdfast "github.com/emprops/holdfast"
 	holdfastv1 "github.com/emprops/holdfast/proto/gen/holdfast/v1"
@@ -37,17 +35,10 @@ func (h *webhooks) RegisterWebhook(ctx context.Context, req *holdfastv1.Register
 	if err != nil {
 		return nil, belowWebhook(err)
 	}
-	res := &holdfastv1.RegisterWebhookResponse{
-		Webhook:      webhookMessage(&result.Webhook),
-		Registration: registrationMessage(&result.Registration),
-	}
-	if result.Registration.State != "" {
-		res.Webhook.State = webhookState(result.Registration.State)
-	}
-	if result.Secret != "" {
-		res.Secret = &result.Secret
-	}
-	return res, nil
+	return &holdfastv1.RegisterWebhookResponse{
+		Webhook:      webhookIn(&result.Webhook, &result.Registration),
+		Registration: registrationMessage(&result.Registration), Secret: optional(result.Secret),
+	}, nil
 }
 
 func (h *webhooks) GetWebhook(ctx context.Context, req *holdfastv1.GetWebhookRequest) (*holdfastv1.GetWebhookResponse, error) {
@@ -78,16 +69,15 @@ func (h *webhooks) ListWebhooks(ctx context.Context, req *holdfastv1.ListWebhook
 	return res, nil
 }
 
-func (h *webhooks) DeleteWebhook(ctx context.Context, req *holdfastv1.DeleteWebhookRequest) (*holdfastv1.DeleteWebhookResponse, error) {
-	wait, v := waitOf(ctx, req.GetWait())
-	if err := holdfast.Invalid(append(required("id", req.GetId()), v...)); err != nil {
+func (h *webhooks) GetWebhookStats(ctx context.Context, req *holdfastv1.GetWebhookStatsRequest) (*holdfastv1.GetWebhookStatsResponse, error) {
+	if err := holdfast.Invalid(required("id", req.GetId())); err != nil {
 		return nil, err
 	}
-	r, err := h.registrations.Delete(ctx, req.GetId(), wait)
+	stats, err := h.webhooks.Stats(ctx, req.GetId())
 	if err != nil {
 		return nil, err
 	}
-	return &holdfastv1.DeleteWebhookResponse{Registration: registrationMessage(&r)}, nil
+	return &holdfastv1.GetWebhookStatsResponse{Stats: statsMessage(&stats)}, nil
 }
 
 func (h *webhooks) GetRegistration(ctx context.Context, req *holdfastv1.GetRegistrationRequest) (*holdfastv1.GetRegistrationResponse, error) {
@@ -99,22 +89,6 @@ func (h *webhooks) GetRegistration(ctx context.Context, req *holdfastv1.GetRegis
 		return nil, err
 	}
 	return &holdfastv1.GetRegistrationResponse{Registration: registrationMessage(&r)}, nil
-}
-
-// belowWebhook makes field paths that begin at the webhook begin at the request.
-func belowWebhook(err error) error {
-	e, ok := errors.AsType[*holdfast.Error](err)
-	if !ok || len(e.Violations) == 0 {
-		return err
-	}
-	moved := *e
-	moved.Violations = slices.Clone(e.Violations)
-	for i, v := range moved.Violations {
-		if v.Field != "idempotencyKey" && !strings.HasPrefix(v.Field, "webhook.") {
-			moved.Violations[i].Field = "webhook." + v.Field
-		}
-	}
-	return &moved
 }
 
 // webhookPage is one page of the list of webhooks.

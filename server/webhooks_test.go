@@ -2,6 +2,8 @@ package server_test
 
 import (
 	"context"
+	"crypto/ed25519"
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"testing"
@@ -23,8 +25,9 @@ func confirmed(id string) holdfast.Registration {
 	return holdfast.Registration{
 		WebhookID: id, Status: holdfast.RegistrationConfirmed, State: holdfast.WebhookActive, Revision: 7,
 		CachesConfirmed: 2, CachesTotal: 3, SilentNodes: []string{"n3"},
+		Operation: "register",
 		Steps: []holdfast.Step{
-			{Operation: "register", Name: holdfast.StepCheck, Status: holdfast.StepDone, StartedAt: 1500, EndedAt: 2500, Attempts: 1},
+			{Actor: "ada", Operation: "register", Name: holdfast.StepCheck, Status: holdfast.StepDone, StartedAt: 1500, EndedAt: 2500, Attempts: 1},
 			{Operation: "register", Name: holdfast.StepConfirm, Status: holdfast.StepSkipped, Detail: "EMPROPS is off"},
 		},
 	}
@@ -38,7 +41,9 @@ func TestRegisterWebhook_carriesEveryField(t *testing.T) {
 			got = r
 			w := r.Webhook
 			w.ID, w.CreatedAt, w.UpdatedAt, w.Revision, w.Secret = "wh_1", 1234, 1234, 7, "generated"
-			return server.RegisterResult{Webhook: w, Secret: "generated", Registration: confirmed("wh_1")}, nil
+			registration := confirmed("wh_1")
+			registration.NextProbeAt = 3500
+			return server.RegisterResult{Webhook: w, Secret: "generated", Registration: registration}, nil
 		}
 		res, err := c.webhooks.RegisterWebhook(t.Context(), &holdfastv1.RegisterWebhookRequest{
 			Webhook: &holdfastv1.WebhookInput{
@@ -50,8 +55,15 @@ func TestRegisterWebhook_carriesEveryField(t *testing.T) {
 				RetryPolicy: &holdfastv1.RetryPolicy{
 					MaxAttempts: proto.Int32(5), InitialDelay: durationpb.New(250 * time.Millisecond),
 					BackoffMultiplier: proto.Float64(1.5), MaxDelay: durationpb.New(time.Minute),
+					Jitter: proto.Float64(0.25), NoRetryStatuses: []int32{404, 410},
 				},
-				Active: proto.Bool(false), Static: true, Description: "d",
+				Format: holdfastv1.PayloadFormat_PAYLOAD_FORMAT_CLOUDEVENTS, Handshake: proto.Bool(true),
+				FilterExpression: proto.String("data.x > 1"), RateLimit: proto.Float64(2.5), OrderingKey: proto.String("job_id"),
+				Authorization: &holdfastv1.Authorization{Credential: &holdfastv1.Authorization_Basic{
+					Basic: &holdfastv1.BasicCredentials{User: "u", Password: "p"},
+				}},
+				SigningKey: &holdfastv1.SigningKey{Key: &holdfastv1.SigningKey_PrivateKey{PrivateKey: "whsk_" + zeros(32)}},
+				Active:     proto.Bool(false), Static: proto.Bool(true), Description: proto.String("d"),
 			},
 			IdempotencyKey: "key", Wait: durationpb.New(2 * time.Second),
 		})
@@ -63,8 +75,10 @@ func TestRegisterWebhook_carriesEveryField(t *testing.T) {
 					JobTypes: []string{"comfyui"}, Priorities: []float64{1.5}, MachineIDs: []string{"m"}, WorkerIDs: []string{"w"},
 				},
 				Headers:     map[string]string{"X-Token": "t0ken", "A": "b"},
-				RetryConfig: holdfast.RetryPolicy{MaxAttempts: 5, InitialDelayMS: 250, BackoffMultiplier: 1.5, MaxDelayMS: 60000},
+				RetryConfig: holdfast.RetryPolicy{MaxAttempts: 5, InitialDelayMS: 250, BackoffMultiplier: 1.5, MaxDelayMS: 60000, Jitter: 0.25, NoRetryStatuses: []int{404, 410}},
 				Static:      true, Description: "d",
+				Format: holdfast.FormatCloudEvents, Handshake: true, Filter: "data.x > 1", RateLimit: 2.5, OrderingKey: "job_id",
+				Authorization: "Basic dTpw", SigningKey: "whsk_" + zeros(32),
 			},
 			IdempotencyKey: "key", Wait: 2 * time.Second,
 		}, got)
@@ -76,7 +90,17 @@ func TestRegisterWebhook_carriesEveryField(t *testing.T) {
 		require.Nil(t, res.GetWebhook().GetLastSuccessTime())
 		require.Equal(t, 250*time.Millisecond, res.GetWebhook().GetRetryPolicy().GetInitialDelay().AsDuration())
 
+		w := res.GetWebhook()
+		require.Equal(t, []any{holdfastv1.PayloadFormat_PAYLOAD_FORMAT_CLOUDEVENTS, true, "data.x > 1", 2.5, "job_id", true, int32(0)},
+			[]any{w.GetFormat(), w.GetHandshake(), w.GetFilterExpression(), w.GetRateLimit(), w.GetOrderingKey(), w.GetHasAuthorization(), w.GetSecretsRetiring()})
+		// The public key of RFC 8032's kind for a seed of zeros, as other implementations derive it.
+		require.Equal(t, "whpk_O2onvM62pC1io6jQKm8Nc2UyFXcd4kOmOsBIoYtZ2ik=", w.GetPublicKey())
+		require.Equal(t, []any{0.25, []int32{404, 410}}, []any{w.GetRetryPolicy().GetJitter(), w.GetRetryPolicy().GetNoRetryStatuses()})
+		require.Equal(t, int64(3500), w.GetNextProbeTime().AsTime().UnixMilli())
+
 		r := res.GetRegistration()
+		require.Equal(t, []any{"register", holdfastv1.WebhookState_WEBHOOK_STATE_ACTIVE, int64(3500), "ada"},
+			[]any{r.GetOperation(), r.GetState(), r.GetNextProbeTime().AsTime().UnixMilli(), r.GetSteps()[0].GetActor()})
 		require.Equal(t, holdfastv1.RegistrationStatus_REGISTRATION_STATUS_CONFIRMED, r.GetStatus())
 		require.Equal(t, []any{int64(7), int32(2), int32(3), []string{"n3"}},
 			[]any{r.GetRevision(), r.GetCachesConfirmed(), r.GetCachesTotal(), r.GetSilentNodes()})
@@ -110,23 +134,69 @@ func TestRegisterWebhook_defaults(t *testing.T) {
 	require.Equal(t, "REGISTRATION_STATUS_PENDING", answer["registration"].(map[string]any)["status"])
 }
 
+func TestRegisterWebhook_presets(t *testing.T) {
+	t.Parallel()
+	configured := holdfast.RetryPolicy{MaxAttempts: 7, InitialDelayMS: 70, BackoffMultiplier: 7, MaxDelayMS: 7000}
+	days := holdfast.RetryPresets()["days"]
+	shorter := days
+	shorter.MaxAttempts, shorter.Jitter = 5, 0
+	for policy, want := range map[string]holdfast.RetryPolicy{
+		`{}`: configured, `{"preset":"default"}`: configured, `{"preset":""}`: configured, `{"preset":"days"}`: days,
+		`{"preset":"days","maxAttempts":5,"jitter":0}`: shorter,
+	} {
+		b := setup(t, func(o *server.Options) { o.RetryPolicy = configured })
+		b.register = func(_ context.Context, r server.RegisterRequest) (server.RegisterResult, error) {
+			require.Equal(t, want, r.Webhook.RetryConfig, policy)
+			return server.RegisterResult{Webhook: r.Webhook}, nil
+		}
+		status, _, answer := b.post(t, "WebhookService/RegisterWebhook",
+			`{"webhook":{"url":"http://h/","eventTypes":["job_failed"],"retryPolicy":`+policy+`}}`)
+		require.Equal(t, 200, status, "%v", answer)
+		require.NotContains(t, answer["webhook"].(map[string]any)["retryPolicy"], "preset")
+	}
+}
+
+func TestRegisterWebhook_generatesASigningKeyAndShowsItsPublicHalf(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var keys []string
+	b.register = func(_ context.Context, r server.RegisterRequest) (server.RegisterResult, error) {
+		require.Empty(t, r.Webhook.Violations())
+		keys = append(keys, r.Webhook.SigningKey)
+		return server.RegisterResult{Webhook: r.Webhook}, nil
+	}
+	for range 2 {
+		_, _, answer := b.post(t, "WebhookService/RegisterWebhook",
+			`{"webhook":{"url":"http://h/","eventTypes":["job_failed"],"signingKey":{"generate":true}}}`)
+		private, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(keys[len(keys)-1], "whsk_"))
+		require.NoError(t, err)
+		public, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(answer["webhook"].(map[string]any)["publicKey"].(string), "whpk_"))
+		require.NoError(t, err)
+		require.True(t, ed25519.Verify(public, []byte("m"), ed25519.Sign(private, []byte("m"))))
+		require.NotContains(t, fmt.Sprint(answer), keys[len(keys)-1])
+	}
+	require.NotEqual(t, keys[0], keys[1])
+}
+
 func TestRegisterWebhook_namesTheFieldsThatAreWrong(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("k", holdfast.MaxIdempotencyKey+1)
 	for body, fields := range map[string][]string{
 		`{}`:             {"webhook"},
 		`{"webhook":{}}`: {"webhook.eventTypes", "webhook.url"},
-		`{"webhook":{"url":"ftp://h","eventTypes":["nope"]}}`:                                                   {"webhook.eventTypes[0]", "webhook.url"},
-		`{"webhook":{"url":"http://h/","eventTypes":["job_failed"],"retryPolicy":{"maxAttempts":0}}}`:           {"webhook.retryPolicy.maxAttempts"},
-		`{"webhook":{"url":"http://h/","eventTypes":["job_failed"],"retryPolicy":{"backoffMultiplier":0}}}`:     {"webhook.retryPolicy.backoffMultiplier"},
-		`{"webhook":{"url":"http://h/","eventTypes":["job_failed"],"retryPolicy":{"initialDelay":"0s"}}}`:       {"webhook.retryPolicy.initialDelay"},
-		`{"webhook":{"url":"http://h/","eventTypes":["job_failed"],"retryPolicy":{"initialDelay":"0.0005s"}}}`:  {"webhook.retryPolicy.initialDelay"},
-		`{"webhook":{"url":"http://h/","eventTypes":["job_failed"],"retryPolicy":{"maxDelay":"-1s"}}}`:          {"webhook.retryPolicy.maxDelay"},
-		`{"webhook":{"url":"http://h/","eventTypes":["job_failed"],"retryPolicy":{"initialDelay":"9999999s"}}}`: {"webhook.retryPolicy.initialDelay", "webhook.retryPolicy.maxDelay"},
-		`{"webhook":{"url":"http://h/","eventTypes":["job_failed"]},"wait":"61s"}`:                              {"wait"},
-		`{"webhook":{"url":"http://h/","eventTypes":["job_failed"]},"wait":"-1s"}`:                              {"wait"},
-		`{"webhook":{"url":"http://h/","eventTypes":["job_failed"]},"idempotencyKey":"` + long + `"}`:           {"idempotencyKey"},
-		`{"webhook":{"url":"http://h/","eventTypes":["job_failed"],"headers":{"Host":"x"}}}`:                    {"webhook.headers.Host"},
+		`{"webhook":{"url":"ftp://h","eventTypes":["nope"]}}`:                                                                             {"webhook.eventTypes[0]", "webhook.url"},
+		`{"webhook":{"url":"http://h/","eventTypes":["job_failed"],"retryPolicy":{"maxAttempts":0}}}`:                                     {"webhook.retryPolicy.maxAttempts"},
+		`{"webhook":{"url":"http://h/","eventTypes":["job_failed"],"retryPolicy":{"backoffMultiplier":0}}}`:                               {"webhook.retryPolicy.backoffMultiplier"},
+		`{"webhook":{"url":"http://h/","eventTypes":["job_failed"],"retryPolicy":{"initialDelay":"0s"}}}`:                                 {"webhook.retryPolicy.initialDelay"},
+		`{"webhook":{"url":"http://h/","eventTypes":["job_failed"],"retryPolicy":{"initialDelay":"0.0005s"}}}`:                            {"webhook.retryPolicy.initialDelay"},
+		`{"webhook":{"url":"http://h/","eventTypes":["job_failed"],"retryPolicy":{"maxDelay":"-1s"}}}`:                                    {"webhook.retryPolicy.maxDelay"},
+		`{"webhook":{"url":"http://h/","eventTypes":["job_failed"],"retryPolicy":{"initialDelay":"9999999s"}}}`:                           {"webhook.retryPolicy.initialDelay", "webhook.retryPolicy.maxDelay"},
+		`{"webhook":{"url":"http://h/","eventTypes":["job_failed"]},"wait":"61s"}`:                                                        {"wait"},
+		`{"webhook":{"url":"http://h/","eventTypes":["job_failed"]},"wait":"-1s"}`:                                                        {"wait"},
+		`{"webhook":{"url":"http://h/","eventTypes":["job_failed"]},"idempotencyKey":"` + long + `"}`:                                     {"idempotencyKey"},
+		`{"webhook":{"url":"http://h/","eventTypes":["job_failed"],"retryPolicy":{"preset":"weeks"}}}`:                                    {"webhook.retryPolicy.preset"},
+		`{"webhook":{"url":"http://h/","eventTypes":["job_failed"],"headers":{"authorization":"x"},"authorization":{"bearerToken":"t"}}}`: {"webhook.authorization"},
+		`{"webhook":{"url":"http://h/","eventTypes":["job_failed"],"headers":{"Host":"x"}}}`:                                              {"webhook.headers.Host"},
 	} {
 		t.Run(body[:min(len(body), 90)], func(t *testing.T) {
 			t.Parallel()
@@ -290,11 +360,13 @@ func TestD9_aStorageFailureIsNotAnEmptyList(t *testing.T) {
 func TestDeleteWebhook(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, b *bundle, c clients) {
-		b.remove = func(_ context.Context, id string, wait time.Duration) (holdfast.Registration, error) {
-			require.Equal(t, time.Duration(0), wait)
-			return confirmed(id), nil
+		b.remove = func(_ context.Context, r server.Requested) (holdfast.Registration, error) {
+			require.Equal(t, server.Requested{ID: "wh_1", ExpectedRevision: 7, RequestID: "r", Actor: "api"}, r)
+			return confirmed(r.ID), nil
 		}
-		res, err := c.webhooks.DeleteWebhook(t.Context(), &holdfastv1.DeleteWebhookRequest{Id: "wh_1", Wait: durationpb.New(0)})
+		res, err := c.webhooks.DeleteWebhook(t.Context(), &holdfastv1.DeleteWebhookRequest{
+			Id: "wh_1", Wait: durationpb.New(0), ExpectedRevision: 7, RequestId: "r",
+		})
 		require.NoError(t, err)
 		require.Equal(t, "wh_1", res.GetRegistration().GetWebhookId())
 		_, err = c.webhooks.DeleteWebhook(t.Context(), &holdfastv1.DeleteWebhookRequest{Wait: durationpb.New(time.Hour)})

@@ -30,15 +30,16 @@ const overview = `holdfast delivers webhooks that do not get lost.
 
 Usage: holdfast COMMAND [flags]
 
-Commands:
+Commands of a node:
   dev      everything on this machine: Temporal with its UI, Redis, an EMPROPS stand-in, API and worker
   serve    API and worker in one process; needs a Temporal and a Redis
   worker   worker only
   config   print the effective configuration of a command, without secrets: holdfast config [dev|serve|worker] [flags]
   version  print the version
 
-holdfast COMMAND --help lists the settings of a command.
-`
+Commands that ask a running one:
+%s
+holdfast COMMAND --help lists the settings of a command.`
 
 // command runs with its configuration loaded.
 type command func(ctx context.Context, p program, cfg config.Config, logger *zap.Logger) error
@@ -60,14 +61,17 @@ func run(ctx context.Context, args []string, p program) int {
 		say(p.stdout, "holdfast %s %s", version, runtime.Version())
 		return exitOK
 	case "help", "-h", "--help":
-		say(p.stdout, "%s", overview)
+		say(p.stdout, overview, listOf(""))
 		return exitOK
 	case "config":
 		return printConfig(args, p)
 	}
+	if code, found := ask(ctx, append([]string{name}, args...), p); found {
+		return code
+	}
 	command := commands[name]
 	if command == nil {
-		say(p.stderr, "holdfast: %q is not a command\n\n%s", name, overview)
+		say(p.stderr, "holdfast: %q is not a command\n\n"+overview, name, listOf(""))
 		return exitUsage
 	}
 	cfg, code, done := load(args, p, name)

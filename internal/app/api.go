@@ -65,9 +65,32 @@ func (r *registrations) complete(in server.RegisterRequest) (w holdfast.Webhook,
 	return w, generated, nil
 }
 
+// errNotWired is the answer of what has no workflow behind it yet.
+var errNotWired = holdfast.Errorf(holdfast.CodeUnavailable, "not wired yet")
+
+// Change changes the fields named.
+func (r *registrations) Change(context.Context, server.ChangeRequest) (server.RegisterResult, error) {
+	return server.RegisterResult{}, errNotWired
+}
+
+// RotateSecret replaces the signing secret.
+func (r *registrations) RotateSecret(context.Context, server.RotateRequest) (server.RegisterResult, error) {
+	return server.RegisterResult{}, errNotWired
+}
+
+// Disconnect stops deliveries.
+func (r *registrations) Disconnect(context.Context, server.SwitchRequest) (server.RegisterResult, error) {
+	return server.RegisterResult{}, errNotWired
+}
+
+// Reconnect ends a disconnection.
+func (r *registrations) Reconnect(context.Context, server.SwitchRequest) (server.RegisterResult, error) {
+	return server.RegisterResult{}, errNotWired
+}
+
 // Delete deletes a webhook.
-func (r *registrations) Delete(ctx context.Context, id string, wait time.Duration) (holdfast.Registration, error) {
-	return r.temporal.Delete(ctx, id, wait)
+func (r *registrations) Delete(ctx context.Context, in server.Requested) (holdfast.Registration, error) {
+	return r.temporal.Delete(ctx, in.ID, in.Wait)
 }
 
 // Registration returns a registration with its audit trail.
@@ -96,6 +119,25 @@ func (w *webhooks) List(ctx context.Context) ([]*holdfast.Webhook, error) {
 		return nil, err
 	}
 	return s.All(), nil
+}
+
+func (w *webhooks) Stats(ctx context.Context, id string) (server.WebhookStats, error) {
+	if _, _, err := w.store.ReadWebhook(ctx, id); err != nil {
+		return server.WebhookStats{}, err
+	}
+	s, err := w.store.Stats(ctx, id)
+	if err != nil {
+		return server.WebhookStats{}, err
+	}
+	average := 0.0
+	if s.TotalDeliveries > 0 {
+		average = s.ResponseTimeTotalMS / float64(s.TotalDeliveries)
+	}
+	return server.WebhookStats{
+		AverageResponseMS: average, Attempts: s.TotalDeliveries, SuccessfulAttempts: s.SuccessfulDeliveries, FailedAttempts: s.FailedDeliveries,
+		Delivered: s.Delivered, Exhausted: s.Exhausted, Cancelled: s.Cancelled, ConsecutiveFailures: s.ConsecutiveFailures,
+		LastAttemptAt: s.LastDeliveryAt, LastSuccessAt: s.LastSuccessAt, LastFailureAt: s.LastFailureAt,
+	}, nil
 }
 
 // events is the API's way to the dispatcher.

@@ -24,6 +24,9 @@ const (
 	configEnv  = "HOLDFAST_CONFIG"
 )
 
+// ServerEnv names the server that client commands talk to. It may stand in the environment of a node.
+const ServerEnv = "HOLDFAST_SERVER"
+
 // Load builds the configuration of a command (CommandDev, CommandServe or CommandWorker) from args, the flags after the
 // command's name, and environ, the environment in the form of os.Environ. Flags win over the environment, the environment
 // over the file of --config, the file over defaults. Whatever is not known is an error that names it; a setting that
@@ -163,7 +166,7 @@ func environment(environ []string) map[string]string {
 }
 
 func applyEnvironment(c *Config, env map[string]string) error {
-	known := []string{configEnv}
+	known := []string{configEnv, ServerEnv}
 	for i := range settings {
 		s := &settings[i]
 		known = append(known, s.env())

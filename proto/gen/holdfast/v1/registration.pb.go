@@ -151,7 +151,8 @@ func (StepStatus) EnumDescriptor() ([]byte, []int) {
 // RegistrationStep is one line of the audit trail.
 type RegistrationStep struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What the step belongs to: register, change, delete and the like.
+	// What the step belongs to: register, change, rotate-secret, retire-secret, disconnect, reconnect, probe, reconcile or
+	// delete.
 	Operation string `protobuf:"bytes,1,opt,name=operation,proto3" json:"operation,omitempty"`
 	// Which step: check, write, confirm, verify, refresh, activate or compensate.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
@@ -164,7 +165,9 @@ type RegistrationStep struct {
 	// How often it was tried.
 	Attempts int32 `protobuf:"varint,6,opt,name=attempts,proto3" json:"attempts,omitempty"`
 	// What is worth knowing about the outcome.
-	Detail        string `protobuf:"bytes,7,opt,name=detail,proto3" json:"detail,omitempty"`
+	Detail string `protobuf:"bytes,7,opt,name=detail,proto3" json:"detail,omitempty"`
+	// Who asked for the operation; empty when nobody did.
+	Actor         string `protobuf:"bytes,8,opt,name=actor,proto3" json:"actor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -248,6 +251,13 @@ func (x *RegistrationStep) GetDetail() string {
 	return ""
 }
 
+func (x *RegistrationStep) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
 // Registration is how far the registration of a webhook has come.
 type Registration struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -266,7 +276,13 @@ type Registration struct {
 	// Nodes that are alive but did not answer.
 	SilentNodes []string `protobuf:"bytes,7,rep,name=silent_nodes,json=silentNodes,proto3" json:"silent_nodes,omitempty"`
 	// Why the registration failed, for machines; empty when it did not.
-	Reason        string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The operation that status and reason are about, the last one; the steps tell of those before.
+	Operation string `protobuf:"bytes,9,opt,name=operation,proto3" json:"operation,omitempty"`
+	// Where the webhook stands.
+	State WebhookState `protobuf:"varint,10,opt,name=state,proto3,enum=holdfast.v1.WebhookState" json:"state,omitempty"`
+	// When the next probe tries to reconnect the webhook; absent when none will.
+	NextProbeTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=next_probe_time,json=nextProbeTime,proto3" json:"next_probe_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -357,11 +373,32 @@ func (x *Registration) GetReason() string {
 	return ""
 }
 
+func (x *Registration) GetOperation() string {
+	if x != nil {
+		return x.Operation
+	}
+	return ""
+}
+
+func (x *Registration) GetState() WebhookState {
+	if x != nil {
+		return x.State
+	}
+	return WebhookState_WEBHOOK_STATE_UNSPECIFIED
+}
+
+func (x *Registration) GetNextProbeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextProbeTime
+	}
+	return nil
+}
+
 var File_holdfast_v1_registration_proto protoreflect.FileDescriptor
 
 const file_holdfast_v1_registration_proto_rawDesc = "" +
 	"\n" +
-	"\x1eholdfast/v1/registration.proto\x12\vholdfast.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x90\x02\n" +
+	"\x1eholdfast/v1/registration.proto\x12\vholdfast.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19holdfast/v1/webhook.proto\"\xa6\x02\n" +
 	"\x10RegistrationStep\x12\x1c\n" +
 	"\toperation\x18\x01 \x01(\tR\toperation\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12/\n" +
@@ -369,7 +406,8 @@ const file_holdfast_v1_registration_proto_rawDesc = "" +
 	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x125\n" +
 	"\bend_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12\x1a\n" +
 	"\battempts\x18\x06 \x01(\x05R\battempts\x12\x16\n" +
-	"\x06detail\x18\a \x01(\tR\x06detail\"\xc0\x02\n" +
+	"\x06detail\x18\a \x01(\tR\x06detail\x12\x14\n" +
+	"\x05actor\x18\b \x01(\tR\x05actor\"\xd3\x03\n" +
 	"\fRegistration\x12\x1d\n" +
 	"\n" +
 	"webhook_id\x18\x01 \x01(\tR\twebhookId\x127\n" +
@@ -379,7 +417,11 @@ const file_holdfast_v1_registration_proto_rawDesc = "" +
 	"\x10caches_confirmed\x18\x05 \x01(\x05R\x0fcachesConfirmed\x12!\n" +
 	"\fcaches_total\x18\x06 \x01(\x05R\vcachesTotal\x12!\n" +
 	"\fsilent_nodes\x18\a \x03(\tR\vsilentNodes\x12\x16\n" +
-	"\x06reason\x18\b \x01(\tR\x06reason*\x9d\x01\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\x12\x1c\n" +
+	"\toperation\x18\t \x01(\tR\toperation\x12/\n" +
+	"\x05state\x18\n" +
+	" \x01(\x0e2\x19.holdfast.v1.WebhookStateR\x05state\x12B\n" +
+	"\x0fnext_probe_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\rnextProbeTime*\x9d\x01\n" +
 	"\x12RegistrationStatus\x12#\n" +
 	"\x1fREGISTRATION_STATUS_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bREGISTRATION_STATUS_PENDING\x10\x01\x12!\n" +
@@ -415,6 +457,7 @@ var file_holdfast_v1_registration_proto_goTypes = []any{
 	(*RegistrationStep)(nil),      // 2: holdfast.v1.RegistrationStep
 	(*Registration)(nil),          // 3: holdfast.v1.Registration
 	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
+	(WebhookState)(0),             // 5: holdfast.v1.WebhookState
 }
 var file_holdfast_v1_registration_proto_depIdxs = []int32{
 	1, // 0: holdfast.v1.RegistrationStep.status:type_name -> holdfast.v1.StepStatus
@@ -422,11 +465,13 @@ var file_holdfast_v1_registration_proto_depIdxs = []int32{
 	4, // 2: holdfast.v1.RegistrationStep.end_time:type_name -> google.protobuf.Timestamp
 	0, // 3: holdfast.v1.Registration.status:type_name -> holdfast.v1.RegistrationStatus
 	2, // 4: holdfast.v1.Registration.steps:type_name -> holdfast.v1.RegistrationStep
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	5, // 5: holdfast.v1.Registration.state:type_name -> holdfast.v1.WebhookState
+	4, // 6: holdfast.v1.Registration.next_probe_time:type_name -> google.protobuf.Timestamp
+	7, // [7:7] is the sub-list for method output_type
+	7, // [7:7] is the sub-list for method input_type
+	7, // [7:7] is the sub-list for extension type_name
+	7, // [7:7] is the sub-list for extension extendee
+	0, // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_v1_registration_proto_init() }
@@ -434,6 +479,7 @@ func file_holdfast_v1_registration_proto_init() {
 	if File_holdfast_v1_registration_proto != nil {
 		return
 	}
+	file_holdfast_v1_webhook_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -92,6 +92,120 @@ func (WebhookState) EnumDescriptor() ([]byte, []int) {
 	return file_holdfast_v1_webhook_proto_rawDescGZIP(), []int{0}
 }
 
+// DisconnectCause says who disconnected a webhook.
+type DisconnectCause int32
+
+const (
+	// Not set; never in an answer.
+	DisconnectCause_DISCONNECT_CAUSE_UNSPECIFIED DisconnectCause = 0
+	// Too many deliveries failed in a row; probes try to reconnect it.
+	DisconnectCause_DISCONNECT_CAUSE_FAILURES DisconnectCause = 1
+	// The receiver answered 410 Gone; only people reconnect it.
+	DisconnectCause_DISCONNECT_CAUSE_RECEIVER DisconnectCause = 2
+	// An operator did; only people reconnect it.
+	DisconnectCause_DISCONNECT_CAUSE_OPERATOR DisconnectCause = 3
+)
+
+// Enum value maps for DisconnectCause.
+var (
+	DisconnectCause_name = map[int32]string{
+		0: "DISCONNECT_CAUSE_UNSPECIFIED",
+		1: "DISCONNECT_CAUSE_FAILURES",
+		2: "DISCONNECT_CAUSE_RECEIVER",
+		3: "DISCONNECT_CAUSE_OPERATOR",
+	}
+	DisconnectCause_value = map[string]int32{
+		"DISCONNECT_CAUSE_UNSPECIFIED": 0,
+		"DISCONNECT_CAUSE_FAILURES":    1,
+		"DISCONNECT_CAUSE_RECEIVER":    2,
+		"DISCONNECT_CAUSE_OPERATOR":    3,
+	}
+)
+
+func (x DisconnectCause) Enum() *DisconnectCause {
+	p := new(DisconnectCause)
+	*p = x
+	return p
+}
+
+func (x DisconnectCause) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (DisconnectCause) Descriptor() protoreflect.EnumDescriptor {
+	return file_holdfast_v1_webhook_proto_enumTypes[1].Descriptor()
+}
+
+func (DisconnectCause) Type() protoreflect.EnumType {
+	return &file_holdfast_v1_webhook_proto_enumTypes[1]
+}
+
+func (x DisconnectCause) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use DisconnectCause.Descriptor instead.
+func (DisconnectCause) EnumDescriptor() ([]byte, []int) {
+	return file_holdfast_v1_webhook_proto_rawDescGZIP(), []int{1}
+}
+
+// PayloadFormat is the form of a request's body and of the headers that go with it.
+type PayloadFormat int32
+
+const (
+	// Not set; means PAYLOAD_FORMAT_ENVELOPE and is never in an answer.
+	PayloadFormat_PAYLOAD_FORMAT_UNSPECIFIED PayloadFormat = 0
+	// The event in an envelope with its id, type, time and data.
+	PayloadFormat_PAYLOAD_FORMAT_ENVELOPE PayloadFormat = 1
+	// Standard Webhooks: an object of type, timestamp and data.
+	PayloadFormat_PAYLOAD_FORMAT_STANDARD PayloadFormat = 2
+	// CloudEvents 1.0 in structured JSON.
+	PayloadFormat_PAYLOAD_FORMAT_CLOUDEVENTS PayloadFormat = 3
+)
+
+// Enum value maps for PayloadFormat.
+var (
+	PayloadFormat_name = map[int32]string{
+		0: "PAYLOAD_FORMAT_UNSPECIFIED",
+		1: "PAYLOAD_FORMAT_ENVELOPE",
+		2: "PAYLOAD_FORMAT_STANDARD",
+		3: "PAYLOAD_FORMAT_CLOUDEVENTS",
+	}
+	PayloadFormat_value = map[string]int32{
+		"PAYLOAD_FORMAT_UNSPECIFIED": 0,
+		"PAYLOAD_FORMAT_ENVELOPE":    1,
+		"PAYLOAD_FORMAT_STANDARD":    2,
+		"PAYLOAD_FORMAT_CLOUDEVENTS": 3,
+	}
+)
+
+func (x PayloadFormat) Enum() *PayloadFormat {
+	p := new(PayloadFormat)
+	*p = x
+	return p
+}
+
+func (x PayloadFormat) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PayloadFormat) Descriptor() protoreflect.EnumDescriptor {
+	return file_holdfast_v1_webhook_proto_enumTypes[2].Descriptor()
+}
+
+func (PayloadFormat) Type() protoreflect.EnumType {
+	return &file_holdfast_v1_webhook_proto_enumTypes[2]
+}
+
+func (x PayloadFormat) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PayloadFormat.Descriptor instead.
+func (PayloadFormat) EnumDescriptor() ([]byte, []int) {
+	return file_holdfast_v1_webhook_proto_rawDescGZIP(), []int{2}
+}
+
 // Filters narrow the events a webhook receives. Every filter given must pass, any value of one filter suffices, and a
 // filter applies only to events that carry its field. A filter without values is no filter.
 type Filters struct {
@@ -176,7 +290,14 @@ type RetryPolicy struct {
 	// The growth from one delay to the next: 1 to 100, default 2.
 	BackoffMultiplier *float64 `protobuf:"fixed64,3,opt,name=backoff_multiplier,json=backoffMultiplier,proto3,oneof" json:"backoff_multiplier,omitempty"`
 	// The bound of every delay: initial_delay to 7 days in whole milliseconds, default 30 s.
-	MaxDelay      *durationpb.Duration `protobuf:"bytes,4,opt,name=max_delay,json=maxDelay,proto3" json:"max_delay,omitempty"`
+	MaxDelay *durationpb.Duration `protobuf:"bytes,4,opt,name=max_delay,json=maxDelay,proto3" json:"max_delay,omitempty"`
+	// The share of each delay that is spread evenly by chance: 0 (none, the default) to 1.
+	Jitter *float64 `protobuf:"fixed64,5,opt,name=jitter,proto3,oneof" json:"jitter,omitempty"`
+	// Answers, 300 to 599, after which a delivery is not attempted again; at most 100 of them.
+	NoRetryStatuses []int32 `protobuf:"varint,6,rep,packed,name=no_retry_statuses,json=noRetryStatuses,proto3" json:"no_retry_statuses,omitempty"`
+	// Names the policy that fields left out are taken from: "default", or "days" for 8 attempts over more than 24 hours.
+	// Never in an answer, which has every field.
+	Preset        *string `protobuf:"bytes,7,opt,name=preset,proto3,oneof" json:"preset,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -239,6 +360,257 @@ func (x *RetryPolicy) GetMaxDelay() *durationpb.Duration {
 	return nil
 }
 
+func (x *RetryPolicy) GetJitter() float64 {
+	if x != nil && x.Jitter != nil {
+		return *x.Jitter
+	}
+	return 0
+}
+
+func (x *RetryPolicy) GetNoRetryStatuses() []int32 {
+	if x != nil {
+		return x.NoRetryStatuses
+	}
+	return nil
+}
+
+func (x *RetryPolicy) GetPreset() string {
+	if x != nil && x.Preset != nil {
+		return *x.Preset
+	}
+	return ""
+}
+
+// BasicCredentials are a user with a password (RFC 7617).
+type BasicCredentials struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The user name, without a colon.
+	User string `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	// The password.
+	Password      string `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BasicCredentials) Reset() {
+	*x = BasicCredentials{}
+	mi := &file_holdfast_v1_webhook_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BasicCredentials) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BasicCredentials) ProtoMessage() {}
+
+func (x *BasicCredentials) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_webhook_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BasicCredentials.ProtoReflect.Descriptor instead.
+func (*BasicCredentials) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_webhook_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *BasicCredentials) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *BasicCredentials) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+// Authorization is the credential a receiver asks for. It is never shown again.
+type Authorization struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The kind of credential; without one there is no credential.
+	//
+	// Types that are valid to be assigned to Credential:
+	//
+	//	*Authorization_Basic
+	//	*Authorization_BearerToken
+	Credential    isAuthorization_Credential `protobuf_oneof:"credential"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Authorization) Reset() {
+	*x = Authorization{}
+	mi := &file_holdfast_v1_webhook_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Authorization) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Authorization) ProtoMessage() {}
+
+func (x *Authorization) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_webhook_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Authorization.ProtoReflect.Descriptor instead.
+func (*Authorization) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_webhook_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Authorization) GetCredential() isAuthorization_Credential {
+	if x != nil {
+		return x.Credential
+	}
+	return nil
+}
+
+func (x *Authorization) GetBasic() *BasicCredentials {
+	if x != nil {
+		if x, ok := x.Credential.(*Authorization_Basic); ok {
+			return x.Basic
+		}
+	}
+	return nil
+}
+
+func (x *Authorization) GetBearerToken() string {
+	if x != nil {
+		if x, ok := x.Credential.(*Authorization_BearerToken); ok {
+			return x.BearerToken
+		}
+	}
+	return ""
+}
+
+type isAuthorization_Credential interface {
+	isAuthorization_Credential()
+}
+
+type Authorization_Basic struct {
+	// A user with a password.
+	Basic *BasicCredentials `protobuf:"bytes,1,opt,name=basic,proto3,oneof"`
+}
+
+type Authorization_BearerToken struct {
+	// A bearer token (RFC 6750).
+	BearerToken string `protobuf:"bytes,2,opt,name=bearer_token,json=bearerToken,proto3,oneof"`
+}
+
+func (*Authorization_Basic) isAuthorization_Credential() {}
+
+func (*Authorization_BearerToken) isAuthorization_Credential() {}
+
+// SigningKey is an Ed25519 key that requests are signed with beside the secret (v1a of Standard Webhooks). The private
+// key is never shown; the public one is part of the webhook.
+type SigningKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where the key comes from; without either there is no key.
+	//
+	// Types that are valid to be assigned to Key:
+	//
+	//	*SigningKey_Generate
+	//	*SigningKey_PrivateKey
+	Key           isSigningKey_Key `protobuf_oneof:"key"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SigningKey) Reset() {
+	*x = SigningKey{}
+	mi := &file_holdfast_v1_webhook_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SigningKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SigningKey) ProtoMessage() {}
+
+func (x *SigningKey) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_webhook_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SigningKey.ProtoReflect.Descriptor instead.
+func (*SigningKey) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_webhook_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *SigningKey) GetKey() isSigningKey_Key {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *SigningKey) GetGenerate() bool {
+	if x != nil {
+		if x, ok := x.Key.(*SigningKey_Generate); ok {
+			return x.Generate
+		}
+	}
+	return false
+}
+
+func (x *SigningKey) GetPrivateKey() string {
+	if x != nil {
+		if x, ok := x.Key.(*SigningKey_PrivateKey); ok {
+			return x.PrivateKey
+		}
+	}
+	return ""
+}
+
+type isSigningKey_Key interface {
+	isSigningKey_Key()
+}
+
+type SigningKey_Generate struct {
+	// Makes a new key.
+	Generate bool `protobuf:"varint,1,opt,name=generate,proto3,oneof"`
+}
+
+type SigningKey_PrivateKey struct {
+	// The private key: "whsk_" and 32 or 64 bytes in base64.
+	PrivateKey string `protobuf:"bytes,2,opt,name=private_key,json=privateKey,proto3,oneof"`
+}
+
+func (*SigningKey_Generate) isSigningKey_Key() {}
+
+func (*SigningKey_PrivateKey) isSigningKey_Key() {}
+
 // WebhookInput is the configuration a caller gives.
 type WebhookInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -257,16 +629,30 @@ type WebhookInput struct {
 	// Whether the webhook receives events; left out means true. Events of an inactive webhook are held.
 	Active *bool `protobuf:"varint,7,opt,name=active,proto3,oneof" json:"active,omitempty"`
 	// A static webhook is never disconnected after failures.
-	Static bool `protobuf:"varint,8,opt,name=static,proto3" json:"static,omitempty"`
+	Static *bool `protobuf:"varint,8,opt,name=static,proto3,oneof" json:"static,omitempty"`
 	// Free text for people.
-	Description   string `protobuf:"bytes,9,opt,name=description,proto3" json:"description,omitempty"`
+	Description *string `protobuf:"bytes,9,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// The form of the requests' bodies.
+	Format PayloadFormat `protobuf:"varint,10,opt,name=format,proto3,enum=holdfast.v1.PayloadFormat" json:"format,omitempty"`
+	// Whether the endpoint is asked for its consent at registration (CloudEvents Web Hooks 1.0, section 4).
+	Handshake *bool `protobuf:"varint,11,opt,name=handshake,proto3,oneof" json:"handshake,omitempty"`
+	// A CEL expression over the event that must hold, beside the filters; empty lets every event pass. Up to 4096 bytes.
+	FilterExpression *string `protobuf:"bytes,12,opt,name=filter_expression,json=filterExpression,proto3,oneof" json:"filter_expression,omitempty"`
+	// The most attempts per second over all nodes: 0.01 to 10000; 0 is no limit.
+	RateLimit *float64 `protobuf:"fixed64,13,opt,name=rate_limit,json=rateLimit,proto3,oneof" json:"rate_limit,omitempty"`
+	// The field of an event's data whose equal values are delivered one after the other; empty is no order.
+	OrderingKey *string `protobuf:"bytes,14,opt,name=ordering_key,json=orderingKey,proto3,oneof" json:"ordering_key,omitempty"`
+	// The credential that the receiver asks for.
+	Authorization *Authorization `protobuf:"bytes,15,opt,name=authorization,proto3" json:"authorization,omitempty"`
+	// Signs requests with a key pair beside the secret, so that receivers need no secret to verify them.
+	SigningKey    *SigningKey `protobuf:"bytes,16,opt,name=signing_key,json=signingKey,proto3" json:"signing_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WebhookInput) Reset() {
 	*x = WebhookInput{}
-	mi := &file_holdfast_v1_webhook_proto_msgTypes[2]
+	mi := &file_holdfast_v1_webhook_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -278,7 +664,7 @@ func (x *WebhookInput) String() string {
 func (*WebhookInput) ProtoMessage() {}
 
 func (x *WebhookInput) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_webhook_proto_msgTypes[2]
+	mi := &file_holdfast_v1_webhook_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -291,7 +677,7 @@ func (x *WebhookInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebhookInput.ProtoReflect.Descriptor instead.
 func (*WebhookInput) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_webhook_proto_rawDescGZIP(), []int{2}
+	return file_holdfast_v1_webhook_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *WebhookInput) GetUrl() string {
@@ -344,15 +730,137 @@ func (x *WebhookInput) GetActive() bool {
 }
 
 func (x *WebhookInput) GetStatic() bool {
-	if x != nil {
-		return x.Static
+	if x != nil && x.Static != nil {
+		return *x.Static
 	}
 	return false
 }
 
 func (x *WebhookInput) GetDescription() string {
+	if x != nil && x.Description != nil {
+		return *x.Description
+	}
+	return ""
+}
+
+func (x *WebhookInput) GetFormat() PayloadFormat {
 	if x != nil {
-		return x.Description
+		return x.Format
+	}
+	return PayloadFormat_PAYLOAD_FORMAT_UNSPECIFIED
+}
+
+func (x *WebhookInput) GetHandshake() bool {
+	if x != nil && x.Handshake != nil {
+		return *x.Handshake
+	}
+	return false
+}
+
+func (x *WebhookInput) GetFilterExpression() string {
+	if x != nil && x.FilterExpression != nil {
+		return *x.FilterExpression
+	}
+	return ""
+}
+
+func (x *WebhookInput) GetRateLimit() float64 {
+	if x != nil && x.RateLimit != nil {
+		return *x.RateLimit
+	}
+	return 0
+}
+
+func (x *WebhookInput) GetOrderingKey() string {
+	if x != nil && x.OrderingKey != nil {
+		return *x.OrderingKey
+	}
+	return ""
+}
+
+func (x *WebhookInput) GetAuthorization() *Authorization {
+	if x != nil {
+		return x.Authorization
+	}
+	return nil
+}
+
+func (x *WebhookInput) GetSigningKey() *SigningKey {
+	if x != nil {
+		return x.SigningKey
+	}
+	return nil
+}
+
+// Disconnection is why a webhook is disconnected.
+type Disconnection struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who disconnected it.
+	Cause DisconnectCause `protobuf:"varint,1,opt,name=cause,proto3,enum=holdfast.v1.DisconnectCause" json:"cause,omitempty"`
+	// Why, for people.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// When it was disconnected.
+	Since *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	// Who asked for it; empty when nobody did.
+	Actor         string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Disconnection) Reset() {
+	*x = Disconnection{}
+	mi := &file_holdfast_v1_webhook_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Disconnection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Disconnection) ProtoMessage() {}
+
+func (x *Disconnection) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_webhook_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Disconnection.ProtoReflect.Descriptor instead.
+func (*Disconnection) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_webhook_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Disconnection) GetCause() DisconnectCause {
+	if x != nil {
+		return x.Cause
+	}
+	return DisconnectCause_DISCONNECT_CAUSE_UNSPECIFIED
+}
+
+func (x *Disconnection) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Disconnection) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Disconnection) GetActor() string {
+	if x != nil {
+		return x.Actor
 	}
 	return ""
 }
@@ -394,13 +902,33 @@ type Webhook struct {
 	LastSuccessTime *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=last_success_time,json=lastSuccessTime,proto3" json:"last_success_time,omitempty"`
 	// When a delivery failed for good last; absent when none has.
 	LastFailureTime *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=last_failure_time,json=lastFailureTime,proto3" json:"last_failure_time,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The form of the requests' bodies.
+	Format PayloadFormat `protobuf:"varint,18,opt,name=format,proto3,enum=holdfast.v1.PayloadFormat" json:"format,omitempty"`
+	// Whether the endpoint is asked for its consent at registration.
+	Handshake bool `protobuf:"varint,19,opt,name=handshake,proto3" json:"handshake,omitempty"`
+	// The CEL expression over the event that must hold; empty lets every event pass.
+	FilterExpression string `protobuf:"bytes,20,opt,name=filter_expression,json=filterExpression,proto3" json:"filter_expression,omitempty"`
+	// The most attempts per second over all nodes; 0 is no limit.
+	RateLimit float64 `protobuf:"fixed64,21,opt,name=rate_limit,json=rateLimit,proto3" json:"rate_limit,omitempty"`
+	// The field of an event's data whose equal values are delivered one after the other; empty is no order.
+	OrderingKey string `protobuf:"bytes,22,opt,name=ordering_key,json=orderingKey,proto3" json:"ordering_key,omitempty"`
+	// Whether requests carry a credential for the receiver.
+	HasAuthorization bool `protobuf:"varint,23,opt,name=has_authorization,json=hasAuthorization,proto3" json:"has_authorization,omitempty"`
+	// The public half of the signing key, "whpk_" and base64, for receivers to verify with; empty without one.
+	PublicKey string `protobuf:"bytes,24,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	// How many secrets that were rotated out still sign beside the current one.
+	SecretsRetiring int32 `protobuf:"varint,25,opt,name=secrets_retiring,json=secretsRetiring,proto3" json:"secrets_retiring,omitempty"`
+	// Why, when and by whom it was disconnected; absent when it is connected or nobody noted it.
+	Disconnection *Disconnection `protobuf:"bytes,26,opt,name=disconnection,proto3" json:"disconnection,omitempty"`
+	// When the next probe tries to reconnect it, in answers that come with a registration; absent when none will.
+	NextProbeTime *timestamppb.Timestamp `protobuf:"bytes,27,opt,name=next_probe_time,json=nextProbeTime,proto3" json:"next_probe_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Webhook) Reset() {
 	*x = Webhook{}
-	mi := &file_holdfast_v1_webhook_proto_msgTypes[3]
+	mi := &file_holdfast_v1_webhook_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -412,7 +940,7 @@ func (x *Webhook) String() string {
 func (*Webhook) ProtoMessage() {}
 
 func (x *Webhook) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_webhook_proto_msgTypes[3]
+	mi := &file_holdfast_v1_webhook_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -425,7 +953,7 @@ func (x *Webhook) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Webhook.ProtoReflect.Descriptor instead.
 func (*Webhook) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_webhook_proto_rawDescGZIP(), []int{3}
+	return file_holdfast_v1_webhook_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Webhook) GetId() string {
@@ -547,6 +1075,248 @@ func (x *Webhook) GetLastFailureTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Webhook) GetFormat() PayloadFormat {
+	if x != nil {
+		return x.Format
+	}
+	return PayloadFormat_PAYLOAD_FORMAT_UNSPECIFIED
+}
+
+func (x *Webhook) GetHandshake() bool {
+	if x != nil {
+		return x.Handshake
+	}
+	return false
+}
+
+func (x *Webhook) GetFilterExpression() string {
+	if x != nil {
+		return x.FilterExpression
+	}
+	return ""
+}
+
+func (x *Webhook) GetRateLimit() float64 {
+	if x != nil {
+		return x.RateLimit
+	}
+	return 0
+}
+
+func (x *Webhook) GetOrderingKey() string {
+	if x != nil {
+		return x.OrderingKey
+	}
+	return ""
+}
+
+func (x *Webhook) GetHasAuthorization() bool {
+	if x != nil {
+		return x.HasAuthorization
+	}
+	return false
+}
+
+func (x *Webhook) GetPublicKey() string {
+	if x != nil {
+		return x.PublicKey
+	}
+	return ""
+}
+
+func (x *Webhook) GetSecretsRetiring() int32 {
+	if x != nil {
+		return x.SecretsRetiring
+	}
+	return 0
+}
+
+func (x *Webhook) GetDisconnection() *Disconnection {
+	if x != nil {
+		return x.Disconnection
+	}
+	return nil
+}
+
+func (x *Webhook) GetNextProbeTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextProbeTime
+	}
+	return nil
+}
+
+// WebhookStats are a webhook's counters. Attempts are single requests, the other counts are whole deliveries.
+type WebhookStats struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Requests made.
+	Attempts int64 `protobuf:"varint,1,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// Requests that were answered 2xx.
+	SuccessfulAttempts int64 `protobuf:"varint,2,opt,name=successful_attempts,json=successfulAttempts,proto3" json:"successful_attempts,omitempty"`
+	// Requests that were not.
+	FailedAttempts int64 `protobuf:"varint,3,opt,name=failed_attempts,json=failedAttempts,proto3" json:"failed_attempts,omitempty"`
+	// Deliveries that succeeded.
+	Delivered int64 `protobuf:"varint,4,opt,name=delivered,proto3" json:"delivered,omitempty"`
+	// Deliveries whose retry policy had no attempt left.
+	Exhausted int64 `protobuf:"varint,5,opt,name=exhausted,proto3" json:"exhausted,omitempty"`
+	// Deliveries that were cancelled.
+	Cancelled int64 `protobuf:"varint,6,opt,name=cancelled,proto3" json:"cancelled,omitempty"`
+	// Deliveries that wait for the webhook to be connected and active.
+	Held int64 `protobuf:"varint,7,opt,name=held,proto3" json:"held,omitempty"`
+	// Deliveries that failed for good since the last one that succeeded.
+	ConsecutiveFailures int64 `protobuf:"varint,8,opt,name=consecutive_failures,json=consecutiveFailures,proto3" json:"consecutive_failures,omitempty"`
+	// When the last request was made; absent when none was.
+	LastAttemptTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=last_attempt_time,json=lastAttemptTime,proto3" json:"last_attempt_time,omitempty"`
+	// When a delivery succeeded last; absent when none has.
+	LastSuccessTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=last_success_time,json=lastSuccessTime,proto3" json:"last_success_time,omitempty"`
+	// When a delivery failed for good last; absent when none has.
+	LastFailureTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=last_failure_time,json=lastFailureTime,proto3" json:"last_failure_time,omitempty"`
+	// The mean time a request took.
+	AverageResponse *durationpb.Duration `protobuf:"bytes,12,opt,name=average_response,json=averageResponse,proto3" json:"average_response,omitempty"`
+	// The time that half of the requests took at most.
+	P50Response *durationpb.Duration `protobuf:"bytes,13,opt,name=p50_response,json=p50Response,proto3" json:"p50_response,omitempty"`
+	// The time that 95 % of the requests took at most.
+	P95Response *durationpb.Duration `protobuf:"bytes,14,opt,name=p95_response,json=p95Response,proto3" json:"p95_response,omitempty"`
+	// The time that 99 % of the requests took at most.
+	P99Response   *durationpb.Duration `protobuf:"bytes,15,opt,name=p99_response,json=p99Response,proto3" json:"p99_response,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WebhookStats) Reset() {
+	*x = WebhookStats{}
+	mi := &file_holdfast_v1_webhook_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WebhookStats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WebhookStats) ProtoMessage() {}
+
+func (x *WebhookStats) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_webhook_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WebhookStats.ProtoReflect.Descriptor instead.
+func (*WebhookStats) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_webhook_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *WebhookStats) GetAttempts() int64 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *WebhookStats) GetSuccessfulAttempts() int64 {
+	if x != nil {
+		return x.SuccessfulAttempts
+	}
+	return 0
+}
+
+func (x *WebhookStats) GetFailedAttempts() int64 {
+	if x != nil {
+		return x.FailedAttempts
+	}
+	return 0
+}
+
+func (x *WebhookStats) GetDelivered() int64 {
+	if x != nil {
+		return x.Delivered
+	}
+	return 0
+}
+
+func (x *WebhookStats) GetExhausted() int64 {
+	if x != nil {
+		return x.Exhausted
+	}
+	return 0
+}
+
+func (x *WebhookStats) GetCancelled() int64 {
+	if x != nil {
+		return x.Cancelled
+	}
+	return 0
+}
+
+func (x *WebhookStats) GetHeld() int64 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
+func (x *WebhookStats) GetConsecutiveFailures() int64 {
+	if x != nil {
+		return x.ConsecutiveFailures
+	}
+	return 0
+}
+
+func (x *WebhookStats) GetLastAttemptTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastAttemptTime
+	}
+	return nil
+}
+
+func (x *WebhookStats) GetLastSuccessTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastSuccessTime
+	}
+	return nil
+}
+
+func (x *WebhookStats) GetLastFailureTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastFailureTime
+	}
+	return nil
+}
+
+func (x *WebhookStats) GetAverageResponse() *durationpb.Duration {
+	if x != nil {
+		return x.AverageResponse
+	}
+	return nil
+}
+
+func (x *WebhookStats) GetP50Response() *durationpb.Duration {
+	if x != nil {
+		return x.P50Response
+	}
+	return nil
+}
+
+func (x *WebhookStats) GetP95Response() *durationpb.Duration {
+	if x != nil {
+		return x.P95Response
+	}
+	return nil
+}
+
+func (x *WebhookStats) GetP99Response() *durationpb.Duration {
+	if x != nil {
+		return x.P99Response
+	}
+	return nil
+}
+
 var File_holdfast_v1_webhook_proto protoreflect.FileDescriptor
 
 const file_holdfast_v1_webhook_proto_rawDesc = "" +
@@ -560,14 +1330,33 @@ const file_holdfast_v1_webhook_proto_rawDesc = "" +
 	"\vmachine_ids\x18\x03 \x03(\tR\n" +
 	"machineIds\x12\x1d\n" +
 	"\n" +
-	"worker_ids\x18\x04 \x03(\tR\tworkerIds\"\x89\x02\n" +
+	"worker_ids\x18\x04 \x03(\tR\tworkerIds\"\x85\x03\n" +
 	"\vRetryPolicy\x12&\n" +
 	"\fmax_attempts\x18\x01 \x01(\x05H\x00R\vmaxAttempts\x88\x01\x01\x12>\n" +
 	"\rinitial_delay\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\finitialDelay\x122\n" +
 	"\x12backoff_multiplier\x18\x03 \x01(\x01H\x01R\x11backoffMultiplier\x88\x01\x01\x126\n" +
-	"\tmax_delay\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\bmaxDelayB\x0f\n" +
+	"\tmax_delay\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\bmaxDelay\x12\x1b\n" +
+	"\x06jitter\x18\x05 \x01(\x01H\x02R\x06jitter\x88\x01\x01\x12*\n" +
+	"\x11no_retry_statuses\x18\x06 \x03(\x05R\x0fnoRetryStatuses\x12\x1b\n" +
+	"\x06preset\x18\a \x01(\tH\x03R\x06preset\x88\x01\x01B\x0f\n" +
 	"\r_max_attemptsB\x15\n" +
-	"\x13_backoff_multiplier\"\xa6\x03\n" +
+	"\x13_backoff_multiplierB\t\n" +
+	"\a_jitterB\t\n" +
+	"\a_preset\"B\n" +
+	"\x10BasicCredentials\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x1a\n" +
+	"\bpassword\x18\x02 \x01(\tR\bpassword\"y\n" +
+	"\rAuthorization\x125\n" +
+	"\x05basic\x18\x01 \x01(\v2\x1d.holdfast.v1.BasicCredentialsH\x00R\x05basic\x12#\n" +
+	"\fbearer_token\x18\x02 \x01(\tH\x00R\vbearerTokenB\f\n" +
+	"\n" +
+	"credential\"T\n" +
+	"\n" +
+	"SigningKey\x12\x1c\n" +
+	"\bgenerate\x18\x01 \x01(\bH\x00R\bgenerate\x12!\n" +
+	"\vprivate_key\x18\x02 \x01(\tH\x00R\n" +
+	"privateKeyB\x05\n" +
+	"\x03key\"\xe0\x06\n" +
 	"\fWebhookInput\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x1f\n" +
 	"\vevent_types\x18\x02 \x03(\tR\n" +
@@ -576,13 +1365,35 @@ const file_holdfast_v1_webhook_proto_rawDesc = "" +
 	"\x06secret\x18\x04 \x01(\tR\x06secret\x12@\n" +
 	"\aheaders\x18\x05 \x03(\v2&.holdfast.v1.WebhookInput.HeadersEntryR\aheaders\x12;\n" +
 	"\fretry_policy\x18\x06 \x01(\v2\x18.holdfast.v1.RetryPolicyR\vretryPolicy\x12\x1b\n" +
-	"\x06active\x18\a \x01(\bH\x00R\x06active\x88\x01\x01\x12\x16\n" +
-	"\x06static\x18\b \x01(\bR\x06static\x12 \n" +
-	"\vdescription\x18\t \x01(\tR\vdescription\x1a:\n" +
+	"\x06active\x18\a \x01(\bH\x00R\x06active\x88\x01\x01\x12\x1b\n" +
+	"\x06static\x18\b \x01(\bH\x01R\x06static\x88\x01\x01\x12%\n" +
+	"\vdescription\x18\t \x01(\tH\x02R\vdescription\x88\x01\x01\x122\n" +
+	"\x06format\x18\n" +
+	" \x01(\x0e2\x1a.holdfast.v1.PayloadFormatR\x06format\x12!\n" +
+	"\thandshake\x18\v \x01(\bH\x03R\thandshake\x88\x01\x01\x120\n" +
+	"\x11filter_expression\x18\f \x01(\tH\x04R\x10filterExpression\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"rate_limit\x18\r \x01(\x01H\x05R\trateLimit\x88\x01\x01\x12&\n" +
+	"\fordering_key\x18\x0e \x01(\tH\x06R\vorderingKey\x88\x01\x01\x12@\n" +
+	"\rauthorization\x18\x0f \x01(\v2\x1a.holdfast.v1.AuthorizationR\rauthorization\x128\n" +
+	"\vsigning_key\x18\x10 \x01(\v2\x17.holdfast.v1.SigningKeyR\n" +
+	"signingKey\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\t\n" +
-	"\a_active\"\xd7\x05\n" +
+	"\a_activeB\t\n" +
+	"\a_staticB\x0e\n" +
+	"\f_descriptionB\f\n" +
+	"\n" +
+	"_handshakeB\x14\n" +
+	"\x12_filter_expressionB\r\n" +
+	"\v_rate_limitB\x0f\n" +
+	"\r_ordering_key\"\xa3\x01\n" +
+	"\rDisconnection\x122\n" +
+	"\x05cause\x18\x01 \x01(\x0e2\x1c.holdfast.v1.DisconnectCauseR\x05cause\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
+	"\x05actor\x18\x04 \x01(\tR\x05actor\"\x95\t\n" +
 	"\aWebhook\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x1f\n" +
@@ -605,7 +1416,36 @@ const file_holdfast_v1_webhook_proto_rawDesc = "" +
 	"\vupdate_time\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12F\n" +
 	"\x11last_success_time\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\x0flastSuccessTime\x12F\n" +
-	"\x11last_failure_time\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\x0flastFailureTime*\xd1\x01\n" +
+	"\x11last_failure_time\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\x0flastFailureTime\x122\n" +
+	"\x06format\x18\x12 \x01(\x0e2\x1a.holdfast.v1.PayloadFormatR\x06format\x12\x1c\n" +
+	"\thandshake\x18\x13 \x01(\bR\thandshake\x12+\n" +
+	"\x11filter_expression\x18\x14 \x01(\tR\x10filterExpression\x12\x1d\n" +
+	"\n" +
+	"rate_limit\x18\x15 \x01(\x01R\trateLimit\x12!\n" +
+	"\fordering_key\x18\x16 \x01(\tR\vorderingKey\x12+\n" +
+	"\x11has_authorization\x18\x17 \x01(\bR\x10hasAuthorization\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\x18 \x01(\tR\tpublicKey\x12)\n" +
+	"\x10secrets_retiring\x18\x19 \x01(\x05R\x0fsecretsRetiring\x12@\n" +
+	"\rdisconnection\x18\x1a \x01(\v2\x1a.holdfast.v1.DisconnectionR\rdisconnection\x12B\n" +
+	"\x0fnext_probe_time\x18\x1b \x01(\v2\x1a.google.protobuf.TimestampR\rnextProbeTime\"\xfd\x05\n" +
+	"\fWebhookStats\x12\x1a\n" +
+	"\battempts\x18\x01 \x01(\x03R\battempts\x12/\n" +
+	"\x13successful_attempts\x18\x02 \x01(\x03R\x12successfulAttempts\x12'\n" +
+	"\x0ffailed_attempts\x18\x03 \x01(\x03R\x0efailedAttempts\x12\x1c\n" +
+	"\tdelivered\x18\x04 \x01(\x03R\tdelivered\x12\x1c\n" +
+	"\texhausted\x18\x05 \x01(\x03R\texhausted\x12\x1c\n" +
+	"\tcancelled\x18\x06 \x01(\x03R\tcancelled\x12\x12\n" +
+	"\x04held\x18\a \x01(\x03R\x04held\x121\n" +
+	"\x14consecutive_failures\x18\b \x01(\x03R\x13consecutiveFailures\x12F\n" +
+	"\x11last_attempt_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x0flastAttemptTime\x12F\n" +
+	"\x11last_success_time\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x0flastSuccessTime\x12F\n" +
+	"\x11last_failure_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x0flastFailureTime\x12D\n" +
+	"\x10average_response\x18\f \x01(\v2\x19.google.protobuf.DurationR\x0faverageResponse\x12<\n" +
+	"\fp50_response\x18\r \x01(\v2\x19.google.protobuf.DurationR\vp50Response\x12<\n" +
+	"\fp95_response\x18\x0e \x01(\v2\x19.google.protobuf.DurationR\vp95Response\x12<\n" +
+	"\fp99_response\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\vp99Response*\xd1\x01\n" +
 	"\fWebhookState\x12\x1d\n" +
 	"\x19WEBHOOK_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15WEBHOOK_STATE_PENDING\x10\x01\x12\x18\n" +
@@ -613,7 +1453,17 @@ const file_holdfast_v1_webhook_proto_rawDesc = "" +
 	"\x1aWEBHOOK_STATE_DISCONNECTED\x10\x03\x12\x18\n" +
 	"\x14WEBHOOK_STATE_PAUSED\x10\x04\x12\x18\n" +
 	"\x14WEBHOOK_STATE_FAILED\x10\x05\x12\x19\n" +
-	"\x15WEBHOOK_STATE_DELETED\x10\x06B>Z<github.com/emprops/holdfast/proto/gen/holdfast/v1;holdfastv1b\x06proto3"
+	"\x15WEBHOOK_STATE_DELETED\x10\x06*\x90\x01\n" +
+	"\x0fDisconnectCause\x12 \n" +
+	"\x1cDISCONNECT_CAUSE_UNSPECIFIED\x10\x00\x12\x1d\n" +
+	"\x19DISCONNECT_CAUSE_FAILURES\x10\x01\x12\x1d\n" +
+	"\x19DISCONNECT_CAUSE_RECEIVER\x10\x02\x12\x1d\n" +
+	"\x19DISCONNECT_CAUSE_OPERATOR\x10\x03*\x89\x01\n" +
+	"\rPayloadFormat\x12\x1e\n" +
+	"\x1aPAYLOAD_FORMAT_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17PAYLOAD_FORMAT_ENVELOPE\x10\x01\x12\x1b\n" +
+	"\x17PAYLOAD_FORMAT_STANDARD\x10\x02\x12\x1e\n" +
+	"\x1aPAYLOAD_FORMAT_CLOUDEVENTS\x10\x03B>Z<github.com/emprops/holdfast/proto/gen/holdfast/v1;holdfastv1b\x06proto3"
 
 var (
 	file_holdfast_v1_webhook_proto_rawDescOnce sync.Once
@@ -627,36 +1477,59 @@ func file_holdfast_v1_webhook_proto_rawDescGZIP() []byte {
 	return file_holdfast_v1_webhook_proto_rawDescData
 }
 
-var file_holdfast_v1_webhook_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_holdfast_v1_webhook_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_holdfast_v1_webhook_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_holdfast_v1_webhook_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_holdfast_v1_webhook_proto_goTypes = []any{
 	(WebhookState)(0),             // 0: holdfast.v1.WebhookState
-	(*Filters)(nil),               // 1: holdfast.v1.Filters
-	(*RetryPolicy)(nil),           // 2: holdfast.v1.RetryPolicy
-	(*WebhookInput)(nil),          // 3: holdfast.v1.WebhookInput
-	(*Webhook)(nil),               // 4: holdfast.v1.Webhook
-	nil,                           // 5: holdfast.v1.WebhookInput.HeadersEntry
-	(*durationpb.Duration)(nil),   // 6: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(DisconnectCause)(0),          // 1: holdfast.v1.DisconnectCause
+	(PayloadFormat)(0),            // 2: holdfast.v1.PayloadFormat
+	(*Filters)(nil),               // 3: holdfast.v1.Filters
+	(*RetryPolicy)(nil),           // 4: holdfast.v1.RetryPolicy
+	(*BasicCredentials)(nil),      // 5: holdfast.v1.BasicCredentials
+	(*Authorization)(nil),         // 6: holdfast.v1.Authorization
+	(*SigningKey)(nil),            // 7: holdfast.v1.SigningKey
+	(*WebhookInput)(nil),          // 8: holdfast.v1.WebhookInput
+	(*Disconnection)(nil),         // 9: holdfast.v1.Disconnection
+	(*Webhook)(nil),               // 10: holdfast.v1.Webhook
+	(*WebhookStats)(nil),          // 11: holdfast.v1.WebhookStats
+	nil,                           // 12: holdfast.v1.WebhookInput.HeadersEntry
+	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
 }
 var file_holdfast_v1_webhook_proto_depIdxs = []int32{
-	6,  // 0: holdfast.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
-	6,  // 1: holdfast.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
-	1,  // 2: holdfast.v1.WebhookInput.filters:type_name -> holdfast.v1.Filters
-	5,  // 3: holdfast.v1.WebhookInput.headers:type_name -> holdfast.v1.WebhookInput.HeadersEntry
-	2,  // 4: holdfast.v1.WebhookInput.retry_policy:type_name -> holdfast.v1.RetryPolicy
-	1,  // 5: holdfast.v1.Webhook.filters:type_name -> holdfast.v1.Filters
-	2,  // 6: holdfast.v1.Webhook.retry_policy:type_name -> holdfast.v1.RetryPolicy
-	0,  // 7: holdfast.v1.Webhook.state:type_name -> holdfast.v1.WebhookState
-	7,  // 8: holdfast.v1.Webhook.create_time:type_name -> google.protobuf.Timestamp
-	7,  // 9: holdfast.v1.Webhook.update_time:type_name -> google.protobuf.Timestamp
-	7,  // 10: holdfast.v1.Webhook.last_success_time:type_name -> google.protobuf.Timestamp
-	7,  // 11: holdfast.v1.Webhook.last_failure_time:type_name -> google.protobuf.Timestamp
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	13, // 0: holdfast.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
+	13, // 1: holdfast.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
+	5,  // 2: holdfast.v1.Authorization.basic:type_name -> holdfast.v1.BasicCredentials
+	3,  // 3: holdfast.v1.WebhookInput.filters:type_name -> holdfast.v1.Filters
+	12, // 4: holdfast.v1.WebhookInput.headers:type_name -> holdfast.v1.WebhookInput.HeadersEntry
+	4,  // 5: holdfast.v1.WebhookInput.retry_policy:type_name -> holdfast.v1.RetryPolicy
+	2,  // 6: holdfast.v1.WebhookInput.format:type_name -> holdfast.v1.PayloadFormat
+	6,  // 7: holdfast.v1.WebhookInput.authorization:type_name -> holdfast.v1.Authorization
+	7,  // 8: holdfast.v1.WebhookInput.signing_key:type_name -> holdfast.v1.SigningKey
+	1,  // 9: holdfast.v1.Disconnection.cause:type_name -> holdfast.v1.DisconnectCause
+	14, // 10: holdfast.v1.Disconnection.since:type_name -> google.protobuf.Timestamp
+	3,  // 11: holdfast.v1.Webhook.filters:type_name -> holdfast.v1.Filters
+	4,  // 12: holdfast.v1.Webhook.retry_policy:type_name -> holdfast.v1.RetryPolicy
+	0,  // 13: holdfast.v1.Webhook.state:type_name -> holdfast.v1.WebhookState
+	14, // 14: holdfast.v1.Webhook.create_time:type_name -> google.protobuf.Timestamp
+	14, // 15: holdfast.v1.Webhook.update_time:type_name -> google.protobuf.Timestamp
+	14, // 16: holdfast.v1.Webhook.last_success_time:type_name -> google.protobuf.Timestamp
+	14, // 17: holdfast.v1.Webhook.last_failure_time:type_name -> google.protobuf.Timestamp
+	2,  // 18: holdfast.v1.Webhook.format:type_name -> holdfast.v1.PayloadFormat
+	9,  // 19: holdfast.v1.Webhook.disconnection:type_name -> holdfast.v1.Disconnection
+	14, // 20: holdfast.v1.Webhook.next_probe_time:type_name -> google.protobuf.Timestamp
+	14, // 21: holdfast.v1.WebhookStats.last_attempt_time:type_name -> google.protobuf.Timestamp
+	14, // 22: holdfast.v1.WebhookStats.last_success_time:type_name -> google.protobuf.Timestamp
+	14, // 23: holdfast.v1.WebhookStats.last_failure_time:type_name -> google.protobuf.Timestamp
+	13, // 24: holdfast.v1.WebhookStats.average_response:type_name -> google.protobuf.Duration
+	13, // 25: holdfast.v1.WebhookStats.p50_response:type_name -> google.protobuf.Duration
+	13, // 26: holdfast.v1.WebhookStats.p95_response:type_name -> google.protobuf.Duration
+	13, // 27: holdfast.v1.WebhookStats.p99_response:type_name -> google.protobuf.Duration
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_v1_webhook_proto_init() }
@@ -665,14 +1538,22 @@ func file_holdfast_v1_webhook_proto_init() {
 		return
 	}
 	file_holdfast_v1_webhook_proto_msgTypes[1].OneofWrappers = []any{}
-	file_holdfast_v1_webhook_proto_msgTypes[2].OneofWrappers = []any{}
+	file_holdfast_v1_webhook_proto_msgTypes[3].OneofWrappers = []any{
+		(*Authorization_Basic)(nil),
+		(*Authorization_BearerToken)(nil),
+	}
+	file_holdfast_v1_webhook_proto_msgTypes[4].OneofWrappers = []any{
+		(*SigningKey_Generate)(nil),
+		(*SigningKey_PrivateKey)(nil),
+	}
+	file_holdfast_v1_webhook_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_v1_webhook_proto_rawDesc), len(file_holdfast_v1_webhook_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   5,
+			NumEnums:      3,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

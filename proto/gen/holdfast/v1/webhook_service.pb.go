@@ -10,6 +10,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -379,20 +380,707 @@ func (x *ListWebhooksResponse) GetTotalSize() int32 {
 	return 0
 }
 
+// UpdateWebhookRequest asks for a change.
+type UpdateWebhookRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The webhook's id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The new values. Required.
+	Webhook *WebhookInput `protobuf:"bytes,2,opt,name=webhook,proto3" json:"webhook,omitempty"`
+	// The fields of webhook to change, such as "url" or "retry_policy.max_attempts", in the spelling of this file or of
+	// JSON. A field that is named and left out of webhook becomes what it is at a registration without it, but no secret is
+	// generated: naming "secret" alone ends signing with a secret. "*" names every field, credentials included.
+	// Headers, event types, credentials and each filter are replaced as a whole, and retry_policy.preset changes the whole
+	// policy.
+	//
+	// Without a mask, every field that webhook holds is changed: in filters and retry_policy those inside that are set, or
+	// the whole when nothing is. A list, map, secret, URL or format that is empty counts as left out then.
+	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	// ABORTED when the webhook's revision is another one by now; 0 does not ask.
+	ExpectedRevision int64 `protobuf:"varint,4,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
+	// The same id is carried out once, so a request whose answer was lost can be repeated. Up to 255 bytes.
+	RequestId string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// How long to wait for the outcome: default 10 s, at most 60 s, never past the caller's deadline. 0 s does not wait.
+	Wait          *durationpb.Duration `protobuf:"bytes,6,opt,name=wait,proto3" json:"wait,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateWebhookRequest) Reset() {
+	*x = UpdateWebhookRequest{}
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateWebhookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateWebhookRequest) ProtoMessage() {}
+
+func (x *UpdateWebhookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateWebhookRequest.ProtoReflect.Descriptor instead.
+func (*UpdateWebhookRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *UpdateWebhookRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *UpdateWebhookRequest) GetWebhook() *WebhookInput {
+	if x != nil {
+		return x.Webhook
+	}
+	return nil
+}
+
+func (x *UpdateWebhookRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.UpdateMask
+	}
+	return nil
+}
+
+func (x *UpdateWebhookRequest) GetExpectedRevision() int64 {
+	if x != nil {
+		return x.ExpectedRevision
+	}
+	return 0
+}
+
+func (x *UpdateWebhookRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *UpdateWebhookRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+// UpdateWebhookResponse is the outcome so far.
+type UpdateWebhookResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The webhook as it is now.
+	Webhook *Webhook `protobuf:"bytes,1,opt,name=webhook,proto3" json:"webhook,omitempty"`
+	// How far the change has come.
+	Registration *Registration `protobuf:"bytes,2,opt,name=registration,proto3" json:"registration,omitempty"`
+	// The signing secret, only when this change generated it, and only here.
+	Secret        *string `protobuf:"bytes,3,opt,name=secret,proto3,oneof" json:"secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateWebhookResponse) Reset() {
+	*x = UpdateWebhookResponse{}
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateWebhookResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateWebhookResponse) ProtoMessage() {}
+
+func (x *UpdateWebhookResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateWebhookResponse.ProtoReflect.Descriptor instead.
+func (*UpdateWebhookResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *UpdateWebhookResponse) GetWebhook() *Webhook {
+	if x != nil {
+		return x.Webhook
+	}
+	return nil
+}
+
+func (x *UpdateWebhookResponse) GetRegistration() *Registration {
+	if x != nil {
+		return x.Registration
+	}
+	return nil
+}
+
+func (x *UpdateWebhookResponse) GetSecret() string {
+	if x != nil && x.Secret != nil {
+		return *x.Secret
+	}
+	return ""
+}
+
+// DisconnectWebhookRequest names the webhook to disconnect.
+type DisconnectWebhookRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The webhook's id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Why, for people; up to 1024 bytes.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// ABORTED when the webhook's revision is another one by now; 0 does not ask.
+	ExpectedRevision int64 `protobuf:"varint,3,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
+	// The same id is carried out once, so a request whose answer was lost can be repeated. Up to 255 bytes.
+	RequestId string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// How long to wait for the outcome: default 10 s, at most 60 s, never past the caller's deadline. 0 s does not wait.
+	Wait          *durationpb.Duration `protobuf:"bytes,5,opt,name=wait,proto3" json:"wait,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisconnectWebhookRequest) Reset() {
+	*x = DisconnectWebhookRequest{}
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisconnectWebhookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisconnectWebhookRequest) ProtoMessage() {}
+
+func (x *DisconnectWebhookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisconnectWebhookRequest.ProtoReflect.Descriptor instead.
+func (*DisconnectWebhookRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *DisconnectWebhookRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *DisconnectWebhookRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *DisconnectWebhookRequest) GetExpectedRevision() int64 {
+	if x != nil {
+		return x.ExpectedRevision
+	}
+	return 0
+}
+
+func (x *DisconnectWebhookRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *DisconnectWebhookRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+// DisconnectWebhookResponse is the outcome so far.
+type DisconnectWebhookResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The webhook as it is now.
+	Webhook *Webhook `protobuf:"bytes,1,opt,name=webhook,proto3" json:"webhook,omitempty"`
+	// How far the change has come.
+	Registration  *Registration `protobuf:"bytes,2,opt,name=registration,proto3" json:"registration,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisconnectWebhookResponse) Reset() {
+	*x = DisconnectWebhookResponse{}
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisconnectWebhookResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisconnectWebhookResponse) ProtoMessage() {}
+
+func (x *DisconnectWebhookResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisconnectWebhookResponse.ProtoReflect.Descriptor instead.
+func (*DisconnectWebhookResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *DisconnectWebhookResponse) GetWebhook() *Webhook {
+	if x != nil {
+		return x.Webhook
+	}
+	return nil
+}
+
+func (x *DisconnectWebhookResponse) GetRegistration() *Registration {
+	if x != nil {
+		return x.Registration
+	}
+	return nil
+}
+
+// ReconnectWebhookRequest names the webhook to reconnect.
+type ReconnectWebhookRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The webhook's id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Why, for people; up to 1024 bytes.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// ABORTED when the webhook's revision is another one by now; 0 does not ask.
+	ExpectedRevision int64 `protobuf:"varint,3,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
+	// The same id is carried out once, so a request whose answer was lost can be repeated. Up to 255 bytes.
+	RequestId string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// How long to wait for the outcome: default 10 s, at most 60 s, never past the caller's deadline. 0 s does not wait.
+	Wait          *durationpb.Duration `protobuf:"bytes,5,opt,name=wait,proto3" json:"wait,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReconnectWebhookRequest) Reset() {
+	*x = ReconnectWebhookRequest{}
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReconnectWebhookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReconnectWebhookRequest) ProtoMessage() {}
+
+func (x *ReconnectWebhookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReconnectWebhookRequest.ProtoReflect.Descriptor instead.
+func (*ReconnectWebhookRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ReconnectWebhookRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ReconnectWebhookRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ReconnectWebhookRequest) GetExpectedRevision() int64 {
+	if x != nil {
+		return x.ExpectedRevision
+	}
+	return 0
+}
+
+func (x *ReconnectWebhookRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ReconnectWebhookRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+// ReconnectWebhookResponse is the outcome so far.
+type ReconnectWebhookResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The webhook as it is now.
+	Webhook *Webhook `protobuf:"bytes,1,opt,name=webhook,proto3" json:"webhook,omitempty"`
+	// How far the change has come.
+	Registration  *Registration `protobuf:"bytes,2,opt,name=registration,proto3" json:"registration,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReconnectWebhookResponse) Reset() {
+	*x = ReconnectWebhookResponse{}
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReconnectWebhookResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReconnectWebhookResponse) ProtoMessage() {}
+
+func (x *ReconnectWebhookResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReconnectWebhookResponse.ProtoReflect.Descriptor instead.
+func (*ReconnectWebhookResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ReconnectWebhookResponse) GetWebhook() *Webhook {
+	if x != nil {
+		return x.Webhook
+	}
+	return nil
+}
+
+func (x *ReconnectWebhookResponse) GetRegistration() *Registration {
+	if x != nil {
+		return x.Registration
+	}
+	return nil
+}
+
+// RotateSecretRequest asks for a new signing secret.
+type RotateSecretRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The webhook's id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The new secret. Left out, one is generated and returned once.
+	Secret string `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	// How long the old secret signs beside the new one: 0 s to 30 days, default 24 hours.
+	Overlap *durationpb.Duration `protobuf:"bytes,3,opt,name=overlap,proto3" json:"overlap,omitempty"`
+	// ABORTED when the webhook's revision is another one by now; 0 does not ask.
+	ExpectedRevision int64 `protobuf:"varint,4,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
+	// The same id is carried out once, so a request whose answer was lost can be repeated. Up to 255 bytes.
+	RequestId string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// How long to wait for the outcome: default 10 s, at most 60 s, never past the caller's deadline. 0 s does not wait.
+	Wait          *durationpb.Duration `protobuf:"bytes,6,opt,name=wait,proto3" json:"wait,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateSecretRequest) Reset() {
+	*x = RotateSecretRequest{}
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateSecretRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateSecretRequest) ProtoMessage() {}
+
+func (x *RotateSecretRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateSecretRequest.ProtoReflect.Descriptor instead.
+func (*RotateSecretRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *RotateSecretRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RotateSecretRequest) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *RotateSecretRequest) GetOverlap() *durationpb.Duration {
+	if x != nil {
+		return x.Overlap
+	}
+	return nil
+}
+
+func (x *RotateSecretRequest) GetExpectedRevision() int64 {
+	if x != nil {
+		return x.ExpectedRevision
+	}
+	return 0
+}
+
+func (x *RotateSecretRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *RotateSecretRequest) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+// RotateSecretResponse is the outcome so far.
+type RotateSecretResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The webhook as it is now.
+	Webhook *Webhook `protobuf:"bytes,1,opt,name=webhook,proto3" json:"webhook,omitempty"`
+	// How far the change has come.
+	Registration *Registration `protobuf:"bytes,2,opt,name=registration,proto3" json:"registration,omitempty"`
+	// The new secret, only when it was generated, and only here.
+	Secret        *string `protobuf:"bytes,3,opt,name=secret,proto3,oneof" json:"secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateSecretResponse) Reset() {
+	*x = RotateSecretResponse{}
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateSecretResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateSecretResponse) ProtoMessage() {}
+
+func (x *RotateSecretResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateSecretResponse.ProtoReflect.Descriptor instead.
+func (*RotateSecretResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RotateSecretResponse) GetWebhook() *Webhook {
+	if x != nil {
+		return x.Webhook
+	}
+	return nil
+}
+
+func (x *RotateSecretResponse) GetRegistration() *Registration {
+	if x != nil {
+		return x.Registration
+	}
+	return nil
+}
+
+func (x *RotateSecretResponse) GetSecret() string {
+	if x != nil && x.Secret != nil {
+		return *x.Secret
+	}
+	return ""
+}
+
+// GetWebhookStatsRequest names a webhook.
+type GetWebhookStatsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The webhook's id.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetWebhookStatsRequest) Reset() {
+	*x = GetWebhookStatsRequest{}
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetWebhookStatsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetWebhookStatsRequest) ProtoMessage() {}
+
+func (x *GetWebhookStatsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetWebhookStatsRequest.ProtoReflect.Descriptor instead.
+func (*GetWebhookStatsRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GetWebhookStatsRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// GetWebhookStatsResponse holds the counters.
+type GetWebhookStatsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The counters.
+	Stats         *WebhookStats `protobuf:"bytes,1,opt,name=stats,proto3" json:"stats,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetWebhookStatsResponse) Reset() {
+	*x = GetWebhookStatsResponse{}
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetWebhookStatsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetWebhookStatsResponse) ProtoMessage() {}
+
+func (x *GetWebhookStatsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetWebhookStatsResponse.ProtoReflect.Descriptor instead.
+func (*GetWebhookStatsResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetWebhookStatsResponse) GetStats() *WebhookStats {
+	if x != nil {
+		return x.Stats
+	}
+	return nil
+}
+
 // DeleteWebhookRequest names the webhook to delete.
 type DeleteWebhookRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The webhook's id.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// How long to wait for the outcome: default 10 s, at most 60 s, never past the caller's deadline. 0 s does not wait.
-	Wait          *durationpb.Duration `protobuf:"bytes,2,opt,name=wait,proto3" json:"wait,omitempty"`
+	Wait *durationpb.Duration `protobuf:"bytes,2,opt,name=wait,proto3" json:"wait,omitempty"`
+	// ABORTED when the webhook's revision is another one by now; 0 does not ask.
+	ExpectedRevision int64 `protobuf:"varint,3,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
+	// The same id is carried out once, so a request whose answer was lost can be repeated. Up to 255 bytes.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DeleteWebhookRequest) Reset() {
 	*x = DeleteWebhookRequest{}
-	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[6]
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -404,7 +1092,7 @@ func (x *DeleteWebhookRequest) String() string {
 func (*DeleteWebhookRequest) ProtoMessage() {}
 
 func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[6]
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -417,7 +1105,7 @@ func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookRequest.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{6}
+	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DeleteWebhookRequest) GetId() string {
@@ -434,6 +1122,20 @@ func (x *DeleteWebhookRequest) GetWait() *durationpb.Duration {
 	return nil
 }
 
+func (x *DeleteWebhookRequest) GetExpectedRevision() int64 {
+	if x != nil {
+		return x.ExpectedRevision
+	}
+	return 0
+}
+
+func (x *DeleteWebhookRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
 // DeleteWebhookResponse is the outcome so far.
 type DeleteWebhookResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -445,7 +1147,7 @@ type DeleteWebhookResponse struct {
 
 func (x *DeleteWebhookResponse) Reset() {
 	*x = DeleteWebhookResponse{}
-	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[7]
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -457,7 +1159,7 @@ func (x *DeleteWebhookResponse) String() string {
 func (*DeleteWebhookResponse) ProtoMessage() {}
 
 func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[7]
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -470,7 +1172,7 @@ func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookResponse.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{7}
+	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DeleteWebhookResponse) GetRegistration() *Registration {
@@ -491,7 +1193,7 @@ type GetRegistrationRequest struct {
 
 func (x *GetRegistrationRequest) Reset() {
 	*x = GetRegistrationRequest{}
-	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[8]
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -503,7 +1205,7 @@ func (x *GetRegistrationRequest) String() string {
 func (*GetRegistrationRequest) ProtoMessage() {}
 
 func (x *GetRegistrationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[8]
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -516,7 +1218,7 @@ func (x *GetRegistrationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRegistrationRequest.ProtoReflect.Descriptor instead.
 func (*GetRegistrationRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{8}
+	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetRegistrationRequest) GetWebhookId() string {
@@ -537,7 +1239,7 @@ type GetRegistrationResponse struct {
 
 func (x *GetRegistrationResponse) Reset() {
 	*x = GetRegistrationResponse{}
-	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[9]
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -549,7 +1251,7 @@ func (x *GetRegistrationResponse) String() string {
 func (*GetRegistrationResponse) ProtoMessage() {}
 
 func (x *GetRegistrationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[9]
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -562,7 +1264,7 @@ func (x *GetRegistrationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRegistrationResponse.ProtoReflect.Descriptor instead.
 func (*GetRegistrationResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{9}
+	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetRegistrationResponse) GetRegistration() *Registration {
@@ -576,7 +1278,7 @@ var File_holdfast_v1_webhook_service_proto protoreflect.FileDescriptor
 
 const file_holdfast_v1_webhook_service_proto_rawDesc = "" +
 	"\n" +
-	"!holdfast/v1/webhook_service.proto\x12\vholdfast.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1eholdfast/v1/registration.proto\x1a\x19holdfast/v1/webhook.proto\"\xa5\x01\n" +
+	"!holdfast/v1/webhook_service.proto\x12\vholdfast.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1eholdfast/v1/registration.proto\x1a\x19holdfast/v1/webhook.proto\"\xa5\x01\n" +
 	"\x16RegisterWebhookRequest\x123\n" +
 	"\awebhook\x18\x01 \x01(\v2\x19.holdfast.v1.WebhookInputR\awebhook\x12'\n" +
 	"\x0fidempotency_key\x18\x02 \x01(\tR\x0eidempotencyKey\x12-\n" +
@@ -601,22 +1303,81 @@ const file_holdfast_v1_webhook_service_proto_rawDesc = "" +
 	"\bwebhooks\x18\x01 \x03(\v2\x14.holdfast.v1.WebhookR\bwebhooks\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1d\n" +
 	"\n" +
-	"total_size\x18\x03 \x01(\x05R\ttotalSize\"U\n" +
+	"total_size\x18\x03 \x01(\x05R\ttotalSize\"\x93\x02\n" +
+	"\x14UpdateWebhookRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x123\n" +
+	"\awebhook\x18\x02 \x01(\v2\x19.holdfast.v1.WebhookInputR\awebhook\x12;\n" +
+	"\vupdate_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
+	"updateMask\x12+\n" +
+	"\x11expected_revision\x18\x04 \x01(\x03R\x10expectedRevision\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x05 \x01(\tR\trequestId\x12-\n" +
+	"\x04wait\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"\xae\x01\n" +
+	"\x15UpdateWebhookResponse\x12.\n" +
+	"\awebhook\x18\x01 \x01(\v2\x14.holdfast.v1.WebhookR\awebhook\x12=\n" +
+	"\fregistration\x18\x02 \x01(\v2\x19.holdfast.v1.RegistrationR\fregistration\x12\x1b\n" +
+	"\x06secret\x18\x03 \x01(\tH\x00R\x06secret\x88\x01\x01B\t\n" +
+	"\a_secret\"\xbd\x01\n" +
+	"\x18DisconnectWebhookRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12+\n" +
+	"\x11expected_revision\x18\x03 \x01(\x03R\x10expectedRevision\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\x12-\n" +
+	"\x04wait\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"\x8a\x01\n" +
+	"\x19DisconnectWebhookResponse\x12.\n" +
+	"\awebhook\x18\x01 \x01(\v2\x14.holdfast.v1.WebhookR\awebhook\x12=\n" +
+	"\fregistration\x18\x02 \x01(\v2\x19.holdfast.v1.RegistrationR\fregistration\"\xbc\x01\n" +
+	"\x17ReconnectWebhookRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12+\n" +
+	"\x11expected_revision\x18\x03 \x01(\x03R\x10expectedRevision\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\x12-\n" +
+	"\x04wait\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"\x89\x01\n" +
+	"\x18ReconnectWebhookResponse\x12.\n" +
+	"\awebhook\x18\x01 \x01(\v2\x14.holdfast.v1.WebhookR\awebhook\x12=\n" +
+	"\fregistration\x18\x02 \x01(\v2\x19.holdfast.v1.RegistrationR\fregistration\"\xed\x01\n" +
+	"\x13RotateSecretRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06secret\x18\x02 \x01(\tR\x06secret\x123\n" +
+	"\aoverlap\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\aoverlap\x12+\n" +
+	"\x11expected_revision\x18\x04 \x01(\x03R\x10expectedRevision\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x05 \x01(\tR\trequestId\x12-\n" +
+	"\x04wait\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"\xad\x01\n" +
+	"\x14RotateSecretResponse\x12.\n" +
+	"\awebhook\x18\x01 \x01(\v2\x14.holdfast.v1.WebhookR\awebhook\x12=\n" +
+	"\fregistration\x18\x02 \x01(\v2\x19.holdfast.v1.RegistrationR\fregistration\x12\x1b\n" +
+	"\x06secret\x18\x03 \x01(\tH\x00R\x06secret\x88\x01\x01B\t\n" +
+	"\a_secret\"(\n" +
+	"\x16GetWebhookStatsRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"J\n" +
+	"\x17GetWebhookStatsResponse\x12/\n" +
+	"\x05stats\x18\x01 \x01(\v2\x19.holdfast.v1.WebhookStatsR\x05stats\"\xa1\x01\n" +
 	"\x14DeleteWebhookRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12-\n" +
-	"\x04wait\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"V\n" +
+	"\x04wait\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12+\n" +
+	"\x11expected_revision\x18\x03 \x01(\x03R\x10expectedRevision\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestId\"V\n" +
 	"\x15DeleteWebhookResponse\x12=\n" +
 	"\fregistration\x18\x01 \x01(\v2\x19.holdfast.v1.RegistrationR\fregistration\"7\n" +
 	"\x16GetRegistrationRequest\x12\x1d\n" +
 	"\n" +
 	"webhook_id\x18\x01 \x01(\tR\twebhookId\"X\n" +
 	"\x17GetRegistrationResponse\x12=\n" +
-	"\fregistration\x18\x01 \x01(\v2\x19.holdfast.v1.RegistrationR\fregistration2\xdc\x03\n" +
+	"\fregistration\x18\x01 \x01(\v2\x19.holdfast.v1.RegistrationR\fregistration2\xb1\a\n" +
 	"\x0eWebhookService\x12\\\n" +
 	"\x0fRegisterWebhook\x12#.holdfast.v1.RegisterWebhookRequest\x1a$.holdfast.v1.RegisterWebhookResponse\x12R\n" +
 	"\n" +
 	"GetWebhook\x12\x1e.holdfast.v1.GetWebhookRequest\x1a\x1f.holdfast.v1.GetWebhookResponse\"\x03\x90\x02\x01\x12X\n" +
-	"\fListWebhooks\x12 .holdfast.v1.ListWebhooksRequest\x1a!.holdfast.v1.ListWebhooksResponse\"\x03\x90\x02\x01\x12[\n" +
+	"\fListWebhooks\x12 .holdfast.v1.ListWebhooksRequest\x1a!.holdfast.v1.ListWebhooksResponse\"\x03\x90\x02\x01\x12V\n" +
+	"\rUpdateWebhook\x12!.holdfast.v1.UpdateWebhookRequest\x1a\".holdfast.v1.UpdateWebhookResponse\x12b\n" +
+	"\x11DisconnectWebhook\x12%.holdfast.v1.DisconnectWebhookRequest\x1a&.holdfast.v1.DisconnectWebhookResponse\x12_\n" +
+	"\x10ReconnectWebhook\x12$.holdfast.v1.ReconnectWebhookRequest\x1a%.holdfast.v1.ReconnectWebhookResponse\x12S\n" +
+	"\fRotateSecret\x12 .holdfast.v1.RotateSecretRequest\x1a!.holdfast.v1.RotateSecretResponse\x12a\n" +
+	"\x0fGetWebhookStats\x12#.holdfast.v1.GetWebhookStatsRequest\x1a$.holdfast.v1.GetWebhookStatsResponse\"\x03\x90\x02\x01\x12[\n" +
 	"\rDeleteWebhook\x12!.holdfast.v1.DeleteWebhookRequest\x1a\".holdfast.v1.DeleteWebhookResponse\"\x03\x90\x02\x02\x12a\n" +
 	"\x0fGetRegistration\x12#.holdfast.v1.GetRegistrationRequest\x1a$.holdfast.v1.GetRegistrationResponse\"\x03\x90\x02\x01B>Z<github.com/emprops/holdfast/proto/gen/holdfast/v1;holdfastv1b\x06proto3"
 
@@ -632,50 +1393,88 @@ func file_holdfast_v1_webhook_service_proto_rawDescGZIP() []byte {
 	return file_holdfast_v1_webhook_service_proto_rawDescData
 }
 
-var file_holdfast_v1_webhook_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_holdfast_v1_webhook_service_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_holdfast_v1_webhook_service_proto_goTypes = []any{
-	(*RegisterWebhookRequest)(nil),  // 0: holdfast.v1.RegisterWebhookRequest
-	(*RegisterWebhookResponse)(nil), // 1: holdfast.v1.RegisterWebhookResponse
-	(*GetWebhookRequest)(nil),       // 2: holdfast.v1.GetWebhookRequest
-	(*GetWebhookResponse)(nil),      // 3: holdfast.v1.GetWebhookResponse
-	(*ListWebhooksRequest)(nil),     // 4: holdfast.v1.ListWebhooksRequest
-	(*ListWebhooksResponse)(nil),    // 5: holdfast.v1.ListWebhooksResponse
-	(*DeleteWebhookRequest)(nil),    // 6: holdfast.v1.DeleteWebhookRequest
-	(*DeleteWebhookResponse)(nil),   // 7: holdfast.v1.DeleteWebhookResponse
-	(*GetRegistrationRequest)(nil),  // 8: holdfast.v1.GetRegistrationRequest
-	(*GetRegistrationResponse)(nil), // 9: holdfast.v1.GetRegistrationResponse
-	(*WebhookInput)(nil),            // 10: holdfast.v1.WebhookInput
-	(*durationpb.Duration)(nil),     // 11: google.protobuf.Duration
-	(*Webhook)(nil),                 // 12: holdfast.v1.Webhook
-	(*Registration)(nil),            // 13: holdfast.v1.Registration
-	(WebhookState)(0),               // 14: holdfast.v1.WebhookState
+	(*RegisterWebhookRequest)(nil),    // 0: holdfast.v1.RegisterWebhookRequest
+	(*RegisterWebhookResponse)(nil),   // 1: holdfast.v1.RegisterWebhookResponse
+	(*GetWebhookRequest)(nil),         // 2: holdfast.v1.GetWebhookRequest
+	(*GetWebhookResponse)(nil),        // 3: holdfast.v1.GetWebhookResponse
+	(*ListWebhooksRequest)(nil),       // 4: holdfast.v1.ListWebhooksRequest
+	(*ListWebhooksResponse)(nil),      // 5: holdfast.v1.ListWebhooksResponse
+	(*UpdateWebhookRequest)(nil),      // 6: holdfast.v1.UpdateWebhookRequest
+	(*UpdateWebhookResponse)(nil),     // 7: holdfast.v1.UpdateWebhookResponse
+	(*DisconnectWebhookRequest)(nil),  // 8: holdfast.v1.DisconnectWebhookRequest
+	(*DisconnectWebhookResponse)(nil), // 9: holdfast.v1.DisconnectWebhookResponse
+	(*ReconnectWebhookRequest)(nil),   // 10: holdfast.v1.ReconnectWebhookRequest
+	(*ReconnectWebhookResponse)(nil),  // 11: holdfast.v1.ReconnectWebhookResponse
+	(*RotateSecretRequest)(nil),       // 12: holdfast.v1.RotateSecretRequest
+	(*RotateSecretResponse)(nil),      // 13: holdfast.v1.RotateSecretResponse
+	(*GetWebhookStatsRequest)(nil),    // 14: holdfast.v1.GetWebhookStatsRequest
+	(*GetWebhookStatsResponse)(nil),   // 15: holdfast.v1.GetWebhookStatsResponse
+	(*DeleteWebhookRequest)(nil),      // 16: holdfast.v1.DeleteWebhookRequest
+	(*DeleteWebhookResponse)(nil),     // 17: holdfast.v1.DeleteWebhookResponse
+	(*GetRegistrationRequest)(nil),    // 18: holdfast.v1.GetRegistrationRequest
+	(*GetRegistrationResponse)(nil),   // 19: holdfast.v1.GetRegistrationResponse
+	(*WebhookInput)(nil),              // 20: holdfast.v1.WebhookInput
+	(*durationpb.Duration)(nil),       // 21: google.protobuf.Duration
+	(*Webhook)(nil),                   // 22: holdfast.v1.Webhook
+	(*Registration)(nil),              // 23: holdfast.v1.Registration
+	(WebhookState)(0),                 // 24: holdfast.v1.WebhookState
+	(*fieldmaskpb.FieldMask)(nil),     // 25: google.protobuf.FieldMask
+	(*WebhookStats)(nil),              // 26: holdfast.v1.WebhookStats
 }
 var file_holdfast_v1_webhook_service_proto_depIdxs = []int32{
-	10, // 0: holdfast.v1.RegisterWebhookRequest.webhook:type_name -> holdfast.v1.WebhookInput
-	11, // 1: holdfast.v1.RegisterWebhookRequest.wait:type_name -> google.protobuf.Duration
-	12, // 2: holdfast.v1.RegisterWebhookResponse.webhook:type_name -> holdfast.v1.Webhook
-	13, // 3: holdfast.v1.RegisterWebhookResponse.registration:type_name -> holdfast.v1.Registration
-	12, // 4: holdfast.v1.GetWebhookResponse.webhook:type_name -> holdfast.v1.Webhook
-	14, // 5: holdfast.v1.ListWebhooksRequest.state:type_name -> holdfast.v1.WebhookState
-	12, // 6: holdfast.v1.ListWebhooksResponse.webhooks:type_name -> holdfast.v1.Webhook
-	11, // 7: holdfast.v1.DeleteWebhookRequest.wait:type_name -> google.protobuf.Duration
-	13, // 8: holdfast.v1.DeleteWebhookResponse.registration:type_name -> holdfast.v1.Registration
-	13, // 9: holdfast.v1.GetRegistrationResponse.registration:type_name -> holdfast.v1.Registration
-	0,  // 10: holdfast.v1.WebhookService.RegisterWebhook:input_type -> holdfast.v1.RegisterWebhookRequest
-	2,  // 11: holdfast.v1.WebhookService.GetWebhook:input_type -> holdfast.v1.GetWebhookRequest
-	4,  // 12: holdfast.v1.WebhookService.ListWebhooks:input_type -> holdfast.v1.ListWebhooksRequest
-	6,  // 13: holdfast.v1.WebhookService.DeleteWebhook:input_type -> holdfast.v1.DeleteWebhookRequest
-	8,  // 14: holdfast.v1.WebhookService.GetRegistration:input_type -> holdfast.v1.GetRegistrationRequest
-	1,  // 15: holdfast.v1.WebhookService.RegisterWebhook:output_type -> holdfast.v1.RegisterWebhookResponse
-	3,  // 16: holdfast.v1.WebhookService.GetWebhook:output_type -> holdfast.v1.GetWebhookResponse
-	5,  // 17: holdfast.v1.WebhookService.ListWebhooks:output_type -> holdfast.v1.ListWebhooksResponse
-	7,  // 18: holdfast.v1.WebhookService.DeleteWebhook:output_type -> holdfast.v1.DeleteWebhookResponse
-	9,  // 19: holdfast.v1.WebhookService.GetRegistration:output_type -> holdfast.v1.GetRegistrationResponse
-	15, // [15:20] is the sub-list for method output_type
-	10, // [10:15] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	20, // 0: holdfast.v1.RegisterWebhookRequest.webhook:type_name -> holdfast.v1.WebhookInput
+	21, // 1: holdfast.v1.RegisterWebhookRequest.wait:type_name -> google.protobuf.Duration
+	22, // 2: holdfast.v1.RegisterWebhookResponse.webhook:type_name -> holdfast.v1.Webhook
+	23, // 3: holdfast.v1.RegisterWebhookResponse.registration:type_name -> holdfast.v1.Registration
+	22, // 4: holdfast.v1.GetWebhookResponse.webhook:type_name -> holdfast.v1.Webhook
+	24, // 5: holdfast.v1.ListWebhooksRequest.state:type_name -> holdfast.v1.WebhookState
+	22, // 6: holdfast.v1.ListWebhooksResponse.webhooks:type_name -> holdfast.v1.Webhook
+	20, // 7: holdfast.v1.UpdateWebhookRequest.webhook:type_name -> holdfast.v1.WebhookInput
+	25, // 8: holdfast.v1.UpdateWebhookRequest.update_mask:type_name -> google.protobuf.FieldMask
+	21, // 9: holdfast.v1.UpdateWebhookRequest.wait:type_name -> google.protobuf.Duration
+	22, // 10: holdfast.v1.UpdateWebhookResponse.webhook:type_name -> holdfast.v1.Webhook
+	23, // 11: holdfast.v1.UpdateWebhookResponse.registration:type_name -> holdfast.v1.Registration
+	21, // 12: holdfast.v1.DisconnectWebhookRequest.wait:type_name -> google.protobuf.Duration
+	22, // 13: holdfast.v1.DisconnectWebhookResponse.webhook:type_name -> holdfast.v1.Webhook
+	23, // 14: holdfast.v1.DisconnectWebhookResponse.registration:type_name -> holdfast.v1.Registration
+	21, // 15: holdfast.v1.ReconnectWebhookRequest.wait:type_name -> google.protobuf.Duration
+	22, // 16: holdfast.v1.ReconnectWebhookResponse.webhook:type_name -> holdfast.v1.Webhook
+	23, // 17: holdfast.v1.ReconnectWebhookResponse.registration:type_name -> holdfast.v1.Registration
+	21, // 18: holdfast.v1.RotateSecretRequest.overlap:type_name -> google.protobuf.Duration
+	21, // 19: holdfast.v1.RotateSecretRequest.wait:type_name -> google.protobuf.Duration
+	22, // 20: holdfast.v1.RotateSecretResponse.webhook:type_name -> holdfast.v1.Webhook
+	23, // 21: holdfast.v1.RotateSecretResponse.registration:type_name -> holdfast.v1.Registration
+	26, // 22: holdfast.v1.GetWebhookStatsResponse.stats:type_name -> holdfast.v1.WebhookStats
+	21, // 23: holdfast.v1.DeleteWebhookRequest.wait:type_name -> google.protobuf.Duration
+	23, // 24: holdfast.v1.DeleteWebhookResponse.registration:type_name -> holdfast.v1.Registration
+	23, // 25: holdfast.v1.GetRegistrationResponse.registration:type_name -> holdfast.v1.Registration
+	0,  // 26: holdfast.v1.WebhookService.RegisterWebhook:input_type -> holdfast.v1.RegisterWebhookRequest
+	2,  // 27: holdfast.v1.WebhookService.GetWebhook:input_type -> holdfast.v1.GetWebhookRequest
+	4,  // 28: holdfast.v1.WebhookService.ListWebhooks:input_type -> holdfast.v1.ListWebhooksRequest
+	6,  // 29: holdfast.v1.WebhookService.UpdateWebhook:input_type -> holdfast.v1.UpdateWebhookRequest
+	8,  // 30: holdfast.v1.WebhookService.DisconnectWebhook:input_type -> holdfast.v1.DisconnectWebhookRequest
+	10, // 31: holdfast.v1.WebhookService.ReconnectWebhook:input_type -> holdfast.v1.ReconnectWebhookRequest
+	12, // 32: holdfast.v1.WebhookService.RotateSecret:input_type -> holdfast.v1.RotateSecretRequest
+	14, // 33: holdfast.v1.WebhookService.GetWebhookStats:input_type -> holdfast.v1.GetWebhookStatsRequest
+	16, // 34: holdfast.v1.WebhookService.DeleteWebhook:input_type -> holdfast.v1.DeleteWebhookRequest
+	18, // 35: holdfast.v1.WebhookService.GetRegistration:input_type -> holdfast.v1.GetRegistrationRequest
+	1,  // 36: holdfast.v1.WebhookService.RegisterWebhook:output_type -> holdfast.v1.RegisterWebhookResponse
+	3,  // 37: holdfast.v1.WebhookService.GetWebhook:output_type -> holdfast.v1.GetWebhookResponse
+	5,  // 38: holdfast.v1.WebhookService.ListWebhooks:output_type -> holdfast.v1.ListWebhooksResponse
+	7,  // 39: holdfast.v1.WebhookService.UpdateWebhook:output_type -> holdfast.v1.UpdateWebhookResponse
+	9,  // 40: holdfast.v1.WebhookService.DisconnectWebhook:output_type -> holdfast.v1.DisconnectWebhookResponse
+	11, // 41: holdfast.v1.WebhookService.ReconnectWebhook:output_type -> holdfast.v1.ReconnectWebhookResponse
+	13, // 42: holdfast.v1.WebhookService.RotateSecret:output_type -> holdfast.v1.RotateSecretResponse
+	15, // 43: holdfast.v1.WebhookService.GetWebhookStats:output_type -> holdfast.v1.GetWebhookStatsResponse
+	17, // 44: holdfast.v1.WebhookService.DeleteWebhook:output_type -> holdfast.v1.DeleteWebhookResponse
+	19, // 45: holdfast.v1.WebhookService.GetRegistration:output_type -> holdfast.v1.GetRegistrationResponse
+	36, // [36:46] is the sub-list for method output_type
+	26, // [26:36] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_v1_webhook_service_proto_init() }
@@ -686,13 +1485,15 @@ func file_holdfast_v1_webhook_service_proto_init() {
 	file_holdfast_v1_registration_proto_init()
 	file_holdfast_v1_webhook_proto_init()
 	file_holdfast_v1_webhook_service_proto_msgTypes[1].OneofWrappers = []any{}
+	file_holdfast_v1_webhook_service_proto_msgTypes[7].OneofWrappers = []any{}
+	file_holdfast_v1_webhook_service_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_v1_webhook_service_proto_rawDesc), len(file_holdfast_v1_webhook_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

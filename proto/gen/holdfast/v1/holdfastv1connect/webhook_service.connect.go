@@ -42,6 +42,21 @@ const (
 	// WebhookServiceListWebhooksProcedure is the fully-qualified name of the WebhookService's
 	// ListWebhooks RPC.
 	WebhookServiceListWebhooksProcedure = "/holdfast.v1.WebhookService/ListWebhooks"
+	// WebhookServiceUpdateWebhookProcedure is the fully-qualified name of the WebhookService's
+	// UpdateWebhook RPC.
+	WebhookServiceUpdateWebhookProcedure = "/holdfast.v1.WebhookService/UpdateWebhook"
+	// WebhookServiceDisconnectWebhookProcedure is the fully-qualified name of the WebhookService's
+	// DisconnectWebhook RPC.
+	WebhookServiceDisconnectWebhookProcedure = "/holdfast.v1.WebhookService/DisconnectWebhook"
+	// WebhookServiceReconnectWebhookProcedure is the fully-qualified name of the WebhookService's
+	// ReconnectWebhook RPC.
+	WebhookServiceReconnectWebhookProcedure = "/holdfast.v1.WebhookService/ReconnectWebhook"
+	// WebhookServiceRotateSecretProcedure is the fully-qualified name of the WebhookService's
+	// RotateSecret RPC.
+	WebhookServiceRotateSecretProcedure = "/holdfast.v1.WebhookService/RotateSecret"
+	// WebhookServiceGetWebhookStatsProcedure is the fully-qualified name of the WebhookService's
+	// GetWebhookStats RPC.
+	WebhookServiceGetWebhookStatsProcedure = "/holdfast.v1.WebhookService/GetWebhookStats"
 	// WebhookServiceDeleteWebhookProcedure is the fully-qualified name of the WebhookService's
 	// DeleteWebhook RPC.
 	WebhookServiceDeleteWebhookProcedure = "/holdfast.v1.WebhookService/DeleteWebhook"
@@ -60,6 +75,16 @@ type WebhookServiceClient interface {
 	GetWebhook(context.Context, *v1.GetWebhookRequest) (*v1.GetWebhookResponse, error)
 	// ListWebhooks returns webhooks, the newest first.
 	ListWebhooks(context.Context, *v1.ListWebhooksRequest) (*v1.ListWebhooksResponse, error)
+	// UpdateWebhook changes some fields of a webhook; all others stay. The answer means what that of RegisterWebhook means.
+	UpdateWebhook(context.Context, *v1.UpdateWebhookRequest) (*v1.UpdateWebhookResponse, error)
+	// DisconnectWebhook stops deliveries to a webhook until it is reconnected. Its events are held meanwhile.
+	DisconnectWebhook(context.Context, *v1.DisconnectWebhookRequest) (*v1.DisconnectWebhookResponse, error)
+	// ReconnectWebhook ends a disconnection: the failures are forgotten and what was held is released in order.
+	ReconnectWebhook(context.Context, *v1.ReconnectWebhookRequest) (*v1.ReconnectWebhookResponse, error)
+	// RotateSecret replaces the signing secret. Both secrets sign until the overlap is over.
+	RotateSecret(context.Context, *v1.RotateSecretRequest) (*v1.RotateSecretResponse, error)
+	// GetWebhookStats returns a webhook's counters.
+	GetWebhookStats(context.Context, *v1.GetWebhookStatsRequest) (*v1.GetWebhookStatsResponse, error)
 	// DeleteWebhook deletes a webhook everywhere and waits for the outcome as long as asked. Its open deliveries are
 	// cancelled.
 	DeleteWebhook(context.Context, *v1.DeleteWebhookRequest) (*v1.DeleteWebhookResponse, error)
@@ -98,6 +123,37 @@ func NewWebhookServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		updateWebhook: connect.NewClient[v1.UpdateWebhookRequest, v1.UpdateWebhookResponse](
+			httpClient,
+			baseURL+WebhookServiceUpdateWebhookProcedure,
+			connect.WithSchema(webhookServiceMethods.ByName("UpdateWebhook")),
+			connect.WithClientOptions(opts...),
+		),
+		disconnectWebhook: connect.NewClient[v1.DisconnectWebhookRequest, v1.DisconnectWebhookResponse](
+			httpClient,
+			baseURL+WebhookServiceDisconnectWebhookProcedure,
+			connect.WithSchema(webhookServiceMethods.ByName("DisconnectWebhook")),
+			connect.WithClientOptions(opts...),
+		),
+		reconnectWebhook: connect.NewClient[v1.ReconnectWebhookRequest, v1.ReconnectWebhookResponse](
+			httpClient,
+			baseURL+WebhookServiceReconnectWebhookProcedure,
+			connect.WithSchema(webhookServiceMethods.ByName("ReconnectWebhook")),
+			connect.WithClientOptions(opts...),
+		),
+		rotateSecret: connect.NewClient[v1.RotateSecretRequest, v1.RotateSecretResponse](
+			httpClient,
+			baseURL+WebhookServiceRotateSecretProcedure,
+			connect.WithSchema(webhookServiceMethods.ByName("RotateSecret")),
+			connect.WithClientOptions(opts...),
+		),
+		getWebhookStats: connect.NewClient[v1.GetWebhookStatsRequest, v1.GetWebhookStatsResponse](
+			httpClient,
+			baseURL+WebhookServiceGetWebhookStatsProcedure,
+			connect.WithSchema(webhookServiceMethods.ByName("GetWebhookStats")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		deleteWebhook: connect.NewClient[v1.DeleteWebhookRequest, v1.DeleteWebhookResponse](
 			httpClient,
 			baseURL+WebhookServiceDeleteWebhookProcedure,
@@ -117,11 +173,16 @@ func NewWebhookServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 
 // webhookServiceClient implements WebhookServiceClient.
 type webhookServiceClient struct {
-	registerWebhook *connect.Client[v1.RegisterWebhookRequest, v1.RegisterWebhookResponse]
-	getWebhook      *connect.Client[v1.GetWebhookRequest, v1.GetWebhookResponse]
-	listWebhooks    *connect.Client[v1.ListWebhooksRequest, v1.ListWebhooksResponse]
-	deleteWebhook   *connect.Client[v1.DeleteWebhookRequest, v1.DeleteWebhookResponse]
-	getRegistration *connect.Client[v1.GetRegistrationRequest, v1.GetRegistrationResponse]
+	registerWebhook   *connect.Client[v1.RegisterWebhookRequest, v1.RegisterWebhookResponse]
+	getWebhook        *connect.Client[v1.GetWebhookRequest, v1.GetWebhookResponse]
+	listWebhooks      *connect.Client[v1.ListWebhooksRequest, v1.ListWebhooksResponse]
+	updateWebhook     *connect.Client[v1.UpdateWebhookRequest, v1.UpdateWebhookResponse]
+	disconnectWebhook *connect.Client[v1.DisconnectWebhookRequest, v1.DisconnectWebhookResponse]
+	reconnectWebhook  *connect.Client[v1.ReconnectWebhookRequest, v1.ReconnectWebhookResponse]
+	rotateSecret      *connect.Client[v1.RotateSecretRequest, v1.RotateSecretResponse]
+	getWebhookStats   *connect.Client[v1.GetWebhookStatsRequest, v1.GetWebhookStatsResponse]
+	deleteWebhook     *connect.Client[v1.DeleteWebhookRequest, v1.DeleteWebhookResponse]
+	getRegistration   *connect.Client[v1.GetRegistrationRequest, v1.GetRegistrationResponse]
 }
 
 // RegisterWebhook calls holdfast.v1.WebhookService.RegisterWebhook.
@@ -145,6 +206,51 @@ func (c *webhookServiceClient) GetWebhook(ctx context.Context, req *v1.GetWebhoo
 // ListWebhooks calls holdfast.v1.WebhookService.ListWebhooks.
 func (c *webhookServiceClient) ListWebhooks(ctx context.Context, req *v1.ListWebhooksRequest) (*v1.ListWebhooksResponse, error) {
 	response, err := c.listWebhooks.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// UpdateWebhook calls holdfast.v1.WebhookService.UpdateWebhook.
+func (c *webhookServiceClient) UpdateWebhook(ctx context.Context, req *v1.UpdateWebhookRequest) (*v1.UpdateWebhookResponse, error) {
+	response, err := c.updateWebhook.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DisconnectWebhook calls holdfast.v1.WebhookService.DisconnectWebhook.
+func (c *webhookServiceClient) DisconnectWebhook(ctx context.Context, req *v1.DisconnectWebhookRequest) (*v1.DisconnectWebhookResponse, error) {
+	response, err := c.disconnectWebhook.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ReconnectWebhook calls holdfast.v1.WebhookService.ReconnectWebhook.
+func (c *webhookServiceClient) ReconnectWebhook(ctx context.Context, req *v1.ReconnectWebhookRequest) (*v1.ReconnectWebhookResponse, error) {
+	response, err := c.reconnectWebhook.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RotateSecret calls holdfast.v1.WebhookService.RotateSecret.
+func (c *webhookServiceClient) RotateSecret(ctx context.Context, req *v1.RotateSecretRequest) (*v1.RotateSecretResponse, error) {
+	response, err := c.rotateSecret.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetWebhookStats calls holdfast.v1.WebhookService.GetWebhookStats.
+func (c *webhookServiceClient) GetWebhookStats(ctx context.Context, req *v1.GetWebhookStatsRequest) (*v1.GetWebhookStatsResponse, error) {
+	response, err := c.getWebhookStats.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -179,6 +285,16 @@ type WebhookServiceHandler interface {
 	GetWebhook(context.Context, *v1.GetWebhookRequest) (*v1.GetWebhookResponse, error)
 	// ListWebhooks returns webhooks, the newest first.
 	ListWebhooks(context.Context, *v1.ListWebhooksRequest) (*v1.ListWebhooksResponse, error)
+	// UpdateWebhook changes some fields of a webhook; all others stay. The answer means what that of RegisterWebhook means.
+	UpdateWebhook(context.Context, *v1.UpdateWebhookRequest) (*v1.UpdateWebhookResponse, error)
+	// DisconnectWebhook stops deliveries to a webhook until it is reconnected. Its events are held meanwhile.
+	DisconnectWebhook(context.Context, *v1.DisconnectWebhookRequest) (*v1.DisconnectWebhookResponse, error)
+	// ReconnectWebhook ends a disconnection: the failures are forgotten and what was held is released in order.
+	ReconnectWebhook(context.Context, *v1.ReconnectWebhookRequest) (*v1.ReconnectWebhookResponse, error)
+	// RotateSecret replaces the signing secret. Both secrets sign until the overlap is over.
+	RotateSecret(context.Context, *v1.RotateSecretRequest) (*v1.RotateSecretResponse, error)
+	// GetWebhookStats returns a webhook's counters.
+	GetWebhookStats(context.Context, *v1.GetWebhookStatsRequest) (*v1.GetWebhookStatsResponse, error)
 	// DeleteWebhook deletes a webhook everywhere and waits for the outcome as long as asked. Its open deliveries are
 	// cancelled.
 	DeleteWebhook(context.Context, *v1.DeleteWebhookRequest) (*v1.DeleteWebhookResponse, error)
@@ -213,6 +329,37 @@ func NewWebhookServiceHandler(svc WebhookServiceHandler, opts ...connect.Handler
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	webhookServiceUpdateWebhookHandler := connect.NewUnaryHandlerSimple(
+		WebhookServiceUpdateWebhookProcedure,
+		svc.UpdateWebhook,
+		connect.WithSchema(webhookServiceMethods.ByName("UpdateWebhook")),
+		connect.WithHandlerOptions(opts...),
+	)
+	webhookServiceDisconnectWebhookHandler := connect.NewUnaryHandlerSimple(
+		WebhookServiceDisconnectWebhookProcedure,
+		svc.DisconnectWebhook,
+		connect.WithSchema(webhookServiceMethods.ByName("DisconnectWebhook")),
+		connect.WithHandlerOptions(opts...),
+	)
+	webhookServiceReconnectWebhookHandler := connect.NewUnaryHandlerSimple(
+		WebhookServiceReconnectWebhookProcedure,
+		svc.ReconnectWebhook,
+		connect.WithSchema(webhookServiceMethods.ByName("ReconnectWebhook")),
+		connect.WithHandlerOptions(opts...),
+	)
+	webhookServiceRotateSecretHandler := connect.NewUnaryHandlerSimple(
+		WebhookServiceRotateSecretProcedure,
+		svc.RotateSecret,
+		connect.WithSchema(webhookServiceMethods.ByName("RotateSecret")),
+		connect.WithHandlerOptions(opts...),
+	)
+	webhookServiceGetWebhookStatsHandler := connect.NewUnaryHandlerSimple(
+		WebhookServiceGetWebhookStatsProcedure,
+		svc.GetWebhookStats,
+		connect.WithSchema(webhookServiceMethods.ByName("GetWebhookStats")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	webhookServiceDeleteWebhookHandler := connect.NewUnaryHandlerSimple(
 		WebhookServiceDeleteWebhookProcedure,
 		svc.DeleteWebhook,
@@ -235,6 +382,16 @@ func NewWebhookServiceHandler(svc WebhookServiceHandler, opts ...connect.Handler
 			webhookServiceGetWebhookHandler.ServeHTTP(w, r)
 		case WebhookServiceListWebhooksProcedure:
 			webhookServiceListWebhooksHandler.ServeHTTP(w, r)
+		case WebhookServiceUpdateWebhookProcedure:
+			webhookServiceUpdateWebhookHandler.ServeHTTP(w, r)
+		case WebhookServiceDisconnectWebhookProcedure:
+			webhookServiceDisconnectWebhookHandler.ServeHTTP(w, r)
+		case WebhookServiceReconnectWebhookProcedure:
+			webhookServiceReconnectWebhookHandler.ServeHTTP(w, r)
+		case WebhookServiceRotateSecretProcedure:
+			webhookServiceRotateSecretHandler.ServeHTTP(w, r)
+		case WebhookServiceGetWebhookStatsProcedure:
+			webhookServiceGetWebhookStatsHandler.ServeHTTP(w, r)
 		case WebhookServiceDeleteWebhookProcedure:
 			webhookServiceDeleteWebhookHandler.ServeHTTP(w, r)
 		case WebhookServiceGetRegistrationProcedure:
@@ -258,6 +415,26 @@ func (UnimplementedWebhookServiceHandler) GetWebhook(context.Context, *v1.GetWeb
 
 func (UnimplementedWebhookServiceHandler) ListWebhooks(context.Context, *v1.ListWebhooksRequest) (*v1.ListWebhooksResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.WebhookService.ListWebhooks is not implemented"))
+}
+
+func (UnimplementedWebhookServiceHandler) UpdateWebhook(context.Context, *v1.UpdateWebhookRequest) (*v1.UpdateWebhookResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.WebhookService.UpdateWebhook is not implemented"))
+}
+
+func (UnimplementedWebhookServiceHandler) DisconnectWebhook(context.Context, *v1.DisconnectWebhookRequest) (*v1.DisconnectWebhookResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.WebhookService.DisconnectWebhook is not implemented"))
+}
+
+func (UnimplementedWebhookServiceHandler) ReconnectWebhook(context.Context, *v1.ReconnectWebhookRequest) (*v1.ReconnectWebhookResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.WebhookService.ReconnectWebhook is not implemented"))
+}
+
+func (UnimplementedWebhookServiceHandler) RotateSecret(context.Context, *v1.RotateSecretRequest) (*v1.RotateSecretResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.WebhookService.RotateSecret is not implemented"))
+}
+
+func (UnimplementedWebhookServiceHandler) GetWebhookStats(context.Context, *v1.GetWebhookStatsRequest) (*v1.GetWebhookStatsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.WebhookService.GetWebhookStats is not implemented"))
 }
 
 func (UnimplementedWebhookServiceHandler) DeleteWebhook(context.Context, *v1.DeleteWebhookRequest) (*v1.DeleteWebhookResponse, error) {
