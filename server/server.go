@@ -24,6 +24,7 @@ type Deps struct {
 	Webhooks      Webhooks
 	Events        Events
 	Deliveries    Deliveries
+	Control       DeliveryControl
 	Receivers     Receivers
 	Checker       Checker
 	Logger        *zap.Logger
@@ -56,7 +57,7 @@ func New(d Deps, o Options) http.Handler {
 	mux.Handle(holdfastv1connect.NewWebhookServiceHandler(&webhooks{d.Registrations, d.Webhooks, o.RetryPolicy.Merged(holdfast.DefaultRetryPolicy())}, opts...))
 	mux.Handle(holdfastv1connect.NewEventServiceHandler(&events{d.Events}, opts...))
 	mux.Handle(holdfastv1connect.NewDeliveryServiceHandler(
-		&deliveries{d.Deliveries, temporalLinks{o.TemporalUIBase, o.TemporalNamespace}}, opts...))
+		&deliveries{d.Deliveries, d.Control, temporalLinks{o.TemporalUIBase, o.TemporalNamespace}}, opts...))
 	mux.Handle(holdfastv1connect.NewReceiverServiceHandler(&receivers{d.Receivers, d.Webhooks, o.PublicURL}, opts...))
 
 	limit := connect.WithReadMaxBytes(o.MaxBodyBytes)

@@ -15,6 +15,8 @@ type Activities struct {
 	Nodes         *activities.Nodes
 	NodeCache     *activities.NodeCache
 	Deliveries    *activities.Deliveries
+	Replays       *activities.Replays
+	Sweeps        *activities.Sweeps
 }
 
 // RegisterWorkflows registers every workflow type; the replayer uses it as well as the worker.
@@ -22,6 +24,8 @@ func RegisterWorkflows(r sdkworker.WorkflowRegistry) {
 	r.RegisterWorkflowWithOptions(workflows.Registration, workflow.RegisterOptions{Name: workflows.TypeRegistration})
 	r.RegisterWorkflowWithOptions(workflows.Delivery, workflow.RegisterOptions{Name: workflows.TypeDelivery})
 	r.RegisterWorkflowWithOptions(workflows.DeliveryGroup, workflow.RegisterOptions{Name: workflows.TypeDeliveryGroup})
+	r.RegisterWorkflowWithOptions(workflows.Replay, workflow.RegisterOptions{Name: workflows.TypeReplay})
+	r.RegisterWorkflowWithOptions(workflows.Sweep, workflow.RegisterOptions{Name: workflows.TypeSweep})
 }
 
 // registerMain registers what runs on the main queue. Local activities run where workflows do.
@@ -30,6 +34,8 @@ func registerMain(r sdkworker.ActivityRegistry, a Activities) {
 		"AttemptFirst":     a.Deliveries.AttemptFirst,
 		"RecordOutcomes":   a.Deliveries.RecordOutcomes,
 		"RecordState":      a.Deliveries.RecordState,
+		"ReplayPage":       a.Replays.ReplayPage,
+		"SweepPage":        a.Sweeps.SweepPage,
 		"ListLiveNodes":    a.Nodes.ListLiveNodes,
 		"CheckWebhook":     a.Registrations.CheckWebhook,
 		"CheckExists":      a.Registrations.CheckExists,

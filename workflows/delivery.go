@@ -20,6 +20,8 @@ type DeliveryInput struct {
 	HoldForMS        int64               `json:"hold_for_ms"`
 	Outcome          *activities.Outcome `json:"outcome,omitempty"`
 	HeldSince        int64               `json:"held_since,omitempty"` // ms
+	// BaseAttempts is how many attempts were made before the delivery was begun anew; the retry policy counts from there.
+	BaseAttempts int `json:"base_attempts,omitempty"`
 }
 
 // DeliveryStatus is the answer of a Delivery's status query, and its result.
