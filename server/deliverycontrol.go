@@ -193,13 +193,21 @@ func (h *deliveries) WatchDeliveries(
 	if err := stream.Send(&holdfastv1.WatchDeliveriesResponse{}); err != nil {
 		return err
 	}
-	for change := range changes {
-		if err := stream.Send(&holdfastv1.WatchDeliveriesResponse{Delivery: h.message(change.Delivery), Skipped: change.Skipped}); err != nil {
-			return err
+	for {
+		select {
+		case change, open := <-changes:
+			if !open {
+				if ctx.Err() != nil {
+					return nil //nolint:nilerr // the caller has left
+				}
+				return holdfast.Errorf(holdfast.CodeUnavailable, "the stream of changes ended; watch again")
+			}
+			err := stream.Send(&holdfastv1.WatchDeliveriesResponse{Delivery: h.message(change.Delivery), Skipped: change.Skipped})
+			if err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return nil //nolint:nilerr // the caller has left
 		}
 	}
-	if ctx.Err() != nil {
-		return nil //nolint:nilerr // the caller has left
-	}
-	return holdfast.Errorf(holdfast.CodeUnavailable, "the stream of changes ended; watch again")
 }
