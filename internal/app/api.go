@@ -155,5 +155,7 @@ func (d deliveries) Delivery(ctx context.Context, webhookID, eventID string) (*h
 func (d deliveries) ListDeliveries(
 	ctx context.Context, f server.DeliveryFilter, pageSize int, pageToken string,
 ) ([]*holdfast.Delivery, string, error) {
-	return d.store.ListDeliveries(ctx, redisstore.DeliveryFilter(f), pageSize, pageToken)
+	return d.store.ListDeliveries(ctx, redisstore.DeliveryFilter{
+		WebhookID: f.WebhookID, EventID: f.EventID, EventType: f.EventType, State: f.State,
+	}, pageSize, pageToken)
 }

@@ -21,6 +21,8 @@ type DeliveryKey struct{ WebhookID, EventID string }
 type DeliveryFilter struct {
 	WebhookID, EventID, EventType string
 	State                         holdfast.DeliveryState
+	From, To                      int64 // creation times in ms, both included
+	OldestFirst                   bool  // the order of the list; a token belongs to one order
 }
 
 // Bounds of a page of deliveries.
@@ -81,8 +83,8 @@ func (s *Store) Delivery(ctx context.Context, webhookID, eventID string) (*holdf
 	return d, nil
 }
 
-// ListDeliveries lists deliveries, newest first by creation time, then id: those of one webhook, or of all as far as the
-// list over all webhooks goes back. One call looks at a bounded number of deliveries, so a page may be short or empty
+// ListDeliveries lists deliveries, newest first by creation time, then id, or the other way round: those of one webhook, or
+// of all as far as the list over all webhooks goes back. One call looks at a bounded number of deliveries, so a page may be short or empty
 // and still have a next one; the end is reached when next is "". A page size that is not positive means 50; no page has
 // more than 500. CodeInvalid for a token that is not from here; CodeUnavailable.
 func (s *Store) ListDeliveries(ctx context.Context, f DeliveryFilter, pageSize int, pageToken string) (items []*holdfast.Delivery, next string, err error) {
@@ -90,10 +92,7 @@ func (s *Store) ListDeliveries(ctx context.Context, f DeliveryFilter, pageSize i
 	if err != nil {
 		return nil, "", err
 	}
-	if pageSize <= 0 {
-		pageSize = defaultPage
-	}
-	pageSize = min(pageSize, maxPage)
+	pageSize = pageOf(pageSize)
 	if f.WebhookID != "" && f.EventID != "" {
 		d, err := s.Delivery(ctx, f.WebhookID, f.EventID)
 		if holdfast.ErrorCode(err) == holdfast.CodeNotFound || err == nil && (pageToken != "" || !f.matches(d)) {
@@ -109,7 +108,7 @@ func (s *Store) ListDeliveries(ctx context.Context, f DeliveryFilter, pageSize i
 		if f.State != "" || f.EventType != "" || f.EventID != "" {
 			chunk = min(budget, 500)
 		}
-		marks, end, err := s.indexAfter(ctx, f.WebhookID, from, chunk)
+		marks, end, err := s.indexAfter(ctx, s.indexFor(f), f.window(), from, chunk)
 		if err != nil {
 			return nil, "", unavailable("listing deliveries", err)
 		}
@@ -141,9 +140,143 @@ func (s *Store) ListDeliveries(ctx context.Context, f DeliveryFilter, pageSize i
 	return items, from.token(), nil
 }
 
+// CountDeliveries counts the deliveries that a list with the same filter would have. It looks at a bounded number of them;
+// exact is false when that was not all, and over all webhooks once their list is full. CodeUnavailable.
+func (s *Store) CountDeliveries(ctx context.Context, f DeliveryFilter) (count int64, exact bool, err error) {
+	if f.WebhookID != "" && f.EventID != "" {
+		items, _, err := s.ListDeliveries(ctx, f, 1, "")
+		return int64(len(items)), err == nil, err
+	}
+	key, w := s.indexFor(f), f.window()
+	if f.WebhookID != "" && f.EventType == "" && (f.State == "" || f.State == holdfast.DeliveryHeld) {
+		oldest, newest := w.bounds()
+		count, err = s.client.ZCount(ctx, key, oldest, newest).Result()
+		return count, err == nil, unavailable("counting deliveries", err)
+	}
+	exact = true
+	if f.WebhookID == "" {
+		kept, err := s.client.ZCard(ctx, key).Result()
+		if err != nil {
+			return 0, false, unavailable("counting deliveries", err)
+		}
+		exact = kept < int64(s.opts.Limits.GlobalDeliveries)
+	}
+	from := mark{}
+	for budget := s.opts.Limits.Count; ; {
+		marks, end, err := s.indexAfter(ctx, key, w, from, min(budget, countChunk))
+		if err != nil {
+			return 0, false, unavailable("counting deliveries", err)
+		}
+		n, err := s.countOf(ctx, f, marks)
+		if err != nil {
+			return 0, false, unavailable("counting deliveries", err)
+		}
+		count += n
+		if end {
+			return count, exact, nil
+		}
+		if budget -= len(marks); budget <= 0 {
+			return count, false, nil
+		}
+		from = marks[len(marks)-1]
+	}
+}
+
+// countChunk bounds what a script of CountDeliveries looks at, and so how long others wait for it.
+const countChunk = 500
+
+// countOf counts the index entries whose records fit, in one round trip.
+func (s *Store) countOf(ctx context.Context, f DeliveryFilter, marks []mark) (int64, error) {
+	eventType := ""
+	if f.EventType != "" {
+		encoded, err := marshal(f.EventType)
+		if err != nil {
+			return 0, err
+		}
+		eventType = `"event_type":` + string(encoded)
+	}
+	args := map[string][]any{}
+	for _, m := range marks {
+		webhook, event, fits := f.names(m)
+		if !fits {
+			continue
+		}
+		if args[webhook] == nil {
+			args[webhook] = []any{string(f.State), eventType}
+		}
+		args[webhook] = append(args[webhook], event)
+	}
+	calls := make([]call, 0, len(args))
+	for webhook, a := range args {
+		calls = append(calls, call{keys: []string{s.keys.records(webhook)}, args: a})
+	}
+	if len(calls) == 0 {
+		return 0, nil
+	}
+	replies, err := s.pipeline(ctx, countScript, calls)
+	if err != nil {
+		return 0, err
+	}
+	var count int64
+	for _, r := range replies {
+		n, err := r.Int64()
+		if err != nil {
+			return 0, err
+		}
+		count += n
+	}
+	return count, nil
+}
+
 func (f DeliveryFilter) matches(d *holdfast.Delivery) bool {
 	return (f.EventType == "" || d.EventType == f.EventType) && (f.State == "" || d.State == f.State) &&
-		(f.EventID == "" || d.EventID == f.EventID)
+		(f.EventID == "" || d.EventID == f.EventID) && d.CreatedAt >= f.From && (f.To <= 0 || d.CreatedAt <= f.To)
+}
+
+// names takes an index entry apart; fits is false when the filter excludes the event.
+func (f DeliveryFilter) names(m mark) (webhookID, eventID string, fits bool) {
+	webhookID, eventID = f.WebhookID, m.member
+	if webhookID == "" {
+		webhookID, eventID, _ = strings.Cut(m.member, "/")
+	}
+	return webhookID, eventID, f.EventID == "" || eventID == f.EventID
+}
+
+func (f DeliveryFilter) window() window { return window{f.From, f.To, f.OldestFirst} }
+
+// indexFor is the smallest index that has everything the filter asks for.
+func (s *Store) indexFor(f DeliveryFilter) string {
+	switch {
+	case f.WebhookID == "":
+		return s.keys.deliveries()
+	case f.State == holdfast.DeliveryHeld:
+		return s.keys.held(f.WebhookID)
+	}
+	return s.keys.deliveriesOf(f.WebhookID)
+}
+
+func pageOf(size int) int {
+	if size <= 0 {
+		size = defaultPage
+	}
+	return min(size, maxPage)
+}
+
+// window is the part of an index to read, and its order. Zero bounds are none.
+type window struct {
+	from, to    int64
+	oldestFirst bool
+}
+
+func (w window) bounds() (oldest, newest string) {
+	oldest, newest = "-inf", "+inf"
+	if w.from > 0 {
+		oldest = strconv.FormatInt(w.from, 10)
+	}
+	if w.to > 0 {
+		newest = strconv.FormatInt(w.to, 10)
+	}
+	return oldest, newest
 }
 
 // mark is an entry of an index: a creation time and an event id, or a delivery id in the index over all webhooks.
@@ -152,26 +285,39 @@ type mark struct {
 	member string
 }
 
-// indexAfter reads up to n entries that come after a mark, newest first; end tells that there are no more.
-func (s *Store) indexAfter(ctx context.Context, webhookID string, after mark, n int) (marks []mark, end bool, err error) {
-	key := s.keys.deliveries()
-	if webhookID != "" {
-		key = s.keys.deliveriesOf(webhookID)
+// after tells whether an entry comes after a mark in the window's order.
+func (w window) after(m, before mark) bool {
+	if before.member == "" {
+		return true
 	}
-	newest := "+inf"
-	if after.member != "" {
-		newest = strconv.FormatInt(after.score, 10)
+	if w.oldestFirst {
+		m, before = before, m
 	}
-	for offset := int64(0); ; offset += int64(n) + 1 { // one more than asked for tells whether there are more
-		found, err := s.client.ZRevRangeByScoreWithScores(ctx, key, &redis.ZRangeBy{
-			Max: newest, Min: "-inf", Offset: offset, Count: int64(n) + 1,
-		}).Result()
+	return m.score < before.score || m.score == before.score && m.member < before.member
+}
+
+// indexAfter reads up to n entries that come after a mark in the window's order; end tells that there are no more, and
+// without it there is at least one.
+func (s *Store) indexAfter(ctx context.Context, key string, w window, after mark, n int) (marks []mark, end bool, err error) {
+	by := redis.ZRangeBy{Count: int64(n) + 1} // one more than asked for tells whether there are more
+	by.Min, by.Max = w.bounds()
+	read := s.client.ZRevRangeByScoreWithScores
+	switch at := strconv.FormatInt(after.score, 10); {
+	case w.oldestFirst:
+		read = s.client.ZRangeByScoreWithScores
+		if after.member != "" && after.score > w.from {
+			by.Min = at
+		}
+	case after.member != "" && (w.to <= 0 || after.score < w.to):
+		by.Max = at
+	}
+	for ; ; by.Offset += by.Count {
+		found, err := read(ctx, key, &by).Result()
 		if err != nil {
 			return nil, false, err
 		}
 		for _, z := range found {
-			m := mark{int64(z.Score), text(z.Member)}
-			if after.member == "" || m.score < after.score || m.score == after.score && m.member < after.member {
+			if m := (mark{int64(z.Score), text(z.Member)}); w.after(m, after) {
 				marks = append(marks, m)
 			}
 		}
@@ -194,11 +340,8 @@ func (s *Store) recordsOf(ctx context.Context, f DeliveryFilter, marks []mark) (
 	}
 	byWebhook := map[string]*wanted{}
 	for i, m := range marks {
-		webhook, event := f.WebhookID, m.member
-		if webhook == "" {
-			webhook, event, _ = strings.Cut(m.member, "/")
-		}
-		if f.EventID != "" && event != f.EventID {
+		webhook, event, fits := f.names(m)
+		if !fits {
 			continue
 		}
 		w := byWebhook[webhook]
@@ -228,7 +371,7 @@ func (s *Store) recordsOf(ctx context.Context, f DeliveryFilter, marks []mark) (
 	return records, nil
 }
 
-// splitRecord takes a stored record apart: "<attempts>|<state>|<updated ms>|<JSON>".
+// splitRecord takes a stored record apart: "<attempts>|<state>|<updated ms>|<JSON>", the time with an "r" when reopened.
 func splitRecord(stored string) (state holdfast.DeliveryState, encoded string) {
 	parts := strings.SplitN(stored, "|", 4)
 	if len(parts) < 4 {

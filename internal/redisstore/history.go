@@ -27,35 +27,51 @@ const (
 type Stats struct {
 	// Attempts, as the original counts.
 	TotalDeliveries, SuccessfulDeliveries, FailedDeliveries int64
-	// Deliveries that ended so; one that an operator retried after its end counts at each of its ends.
+	// Deliveries whose latest end is that; one that was opened again is in none until it ends again.
 	Delivered, Exhausted, Cancelled int64
+	// Held are the deliveries that wait for the webhook now.
+	Held int64
 	// ConsecutiveFailures are the deliveries exhausted since the last success.
 	ConsecutiveFailures int64
 	// Starts of attempts.
 	LastDeliveryAt, LastSuccessAt, LastFailureAt int64
 	// ResponseTimeTotalMS is the sum over all attempts.
 	ResponseTimeTotalMS float64
+	// AverageMS and the percentiles are response times over all attempts. A percentile is off by less than a fifth; from
+	// 81 s on it stays at that.
+	AverageMS, P50MS, P95MS, P99MS float64
 }
 
 func statsOf(fields map[string]string) Stats {
 	n := func(field string) int64 { return parseInt(fields[field]) }
 	took, _ := strconv.ParseFloat(fields[statResponseTotal], 64)
-	return Stats{
+	stats := Stats{
 		TotalDeliveries: n(statTotal), SuccessfulDeliveries: n(statSuccessful), FailedDeliveries: n(statFailed),
 		Delivered: n(statDelivered), Exhausted: n(statExhausted), Cancelled: n(statCancelled),
 		ConsecutiveFailures: n(statConsecutive),
 		LastDeliveryAt:      n(statLast), LastSuccessAt: n(statLastSuccess), LastFailureAt: n(statLastFailure),
 		ResponseTimeTotalMS: took,
 	}
+	if stats.TotalDeliveries > 0 {
+		stats.AverageMS = took / float64(stats.TotalDeliveries)
+	}
+	return stats
 }
 
 // Stats reads a webhook's counters: zeros where there are none, whether or not the webhook exists. CodeUnavailable.
 func (s *Store) Stats(ctx context.Context, webhookID string) (Stats, error) {
-	fields, err := s.client.HGetAll(ctx, s.keys.stats(webhookID)).Result()
-	if err != nil {
+	pipe := s.client.Pipeline()
+	counters := pipe.HGetAll(ctx, s.keys.stats(webhookID))
+	times := pipe.HGetAll(ctx, s.keys.latencies(webhookID))
+	held := pipe.ZCard(ctx, s.keys.held(webhookID))
+	cmds, err := pipe.Exec(ctx)
+	if err := failure(cmds, err); err != nil {
 		return Stats{}, unavailable("reading statistics", err)
 	}
-	return statsOf(fields), nil
+	stats, l := statsOf(counters.Val()), latenciesOf(times.Val())
+	stats.Held = held.Val()
+	stats.P50MS, stats.P95MS, stats.P99MS = l.percentile(0.5), l.percentile(0.95), l.percentile(0.99)
+	return stats, nil
 }
 
 // Attempts reads a webhook's attempts, newest first: limit of them, or all that are kept when limit is not positive.

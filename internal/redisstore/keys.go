@@ -88,6 +88,7 @@ func (k keys) forRemove(id string) []string {
 	return []string{
 		k.registry(), k.active(), k.revisions(), k.digest(), k.revision(), k.changes(),
 		k.stats(id), k.attempts(id), k.deliveriesOf(id), k.records(id), k.finals(id),
+		k.held(id), k.latencies(id), k.seriesOf(id), k.pause(id), k.pace(id),
 	}
 }
 
@@ -100,7 +101,7 @@ func (k keys) forPage() []string { return []string{k.registry(), k.revisions()} 
 func (k keys) forRecord(id string) []string {
 	return []string{
 		k.registry(), k.stats(id), k.attempts(id), k.deliveryLog(), k.records(id), k.deliveriesOf(id), k.finals(id),
-		k.deliveries(),
+		k.deliveries(), k.held(id), k.latencies(id), k.seriesOf(id), k.series(),
 	}
 }
 
@@ -115,3 +116,27 @@ func (k keys) forCreateReceiver(id string, listed []string) []string {
 }
 
 func (k keys) forAddRequest(id string) []string { return []string{k.receiver(id), k.requests(id)} }
+
+// Held deliveries, statistics over time and pacing:
+
+// held is a sorted set: the event ids of a webhook's held deliveries by creation time.
+func (k keys) held(id string) string { return k.prefix + ":held:" + id }
+
+// latencies is a hash: class of response time → attempts of a webhook.
+func (k keys) latencies(id string) string { return k.prefix + ":latencies:" + id }
+
+// seriesOf is a hash: "h:<hour>", "d:<day>" or "t" → counters of a webhook.
+func (k keys) seriesOf(id string) string { return k.prefix + ":series:" + id }
+
+// series is the same over all webhooks.
+func (k keys) series() string { return k.prefix + ":series" }
+
+// pause is a string: until when nothing is to be sent to a webhook, ms, with a lifetime.
+func (k keys) pause(id string) string { return k.prefix + ":pause:" + id }
+
+// pace is a string: when a webhook's next attempt is due by its rate, ms, with a lifetime.
+func (k keys) pace(id string) string { return k.prefix + ":pace:" + id }
+
+func (k keys) forPause(id string) []string { return []string{k.registry(), k.pause(id)} }
+
+func (k keys) forAdmit(id string) []string { return []string{k.registry(), k.pause(id), k.pace(id)} }

@@ -3,10 +3,11 @@ package redisstore
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
+	"math"
 	"slices"
 	"strconv"
-	"strings"
-	"unicode/utf8"
+	"time"
 
 	holdfast "github.com/emprops/holdfast"
 )
@@ -16,6 +17,11 @@ type Record struct {
 	Delivery holdfast.Delivery // the whole record, with every attempt so far, ascending
 	Attempt  *holdfast.Attempt // the new attempt; nil for a change of state without one
 	Terminal bool              // for the caller's own use: whether a state is final is known from the state
+
+	// Reopen says that the delivery was opened again, after it had ended, and no attempt was made since: without it, only
+	// a new attempt leads out of a final state. It belongs to the first such record; on the ones that follow until the next
+	// attempt it is harmless. Their UpdatedAt must be later than that of a reopening before.
+	Reopen bool
 
 	// ConsecutiveFailures is set by Store.Record when the delivery is exhausted: the webhook's failures in a row, this one
 	// included. A repeated record is told again, so that the step that follows from it is not lost to a crash.
@@ -42,6 +48,9 @@ type LogEntry struct {
 // attempts, the delivery log. Each step counts once, however often and in whatever order it is recorded: what a later
 // step finds missing of the earlier ones it makes up for. Of a webhook that is not in the registry only the delivery log
 // tells (D10). The webhook's configuration is never touched (D6, D7).
+//
+// A delivery that is opened again, by an attempt or by Record.Reopen, leaves the counter of its end: it counts in one
+// only, that of its latest end.
 //
 // CodeInvalid when a delivery lacks an id; CodeUnavailable, and then any part of the records may have been recorded:
 // repeat them all.
@@ -96,6 +105,7 @@ type step struct {
 	made     int    // number of the last attempt
 	from     int    // number of the first attempt to give to the script
 	stored   []byte // what the record hash gets
+	short    []byte // the same for an open delivery among too many
 }
 
 func (s *Store) newStep(r *Record) (*step, error) {
@@ -115,45 +125,80 @@ func (s *Store) newStep(r *Record) (*step, error) {
 		p.from = r.Attempt.Number
 	}
 
-	d.Attempts = slices.Clone(p.attempts)
-	for i := range d.Attempts {
-		bound := s.opts.Limits.Excerpt
-		if i == len(d.Attempts)-1 {
-			bound = s.opts.Limits.ResponseBody
-		}
-		cut(&d.Attempts[i], bound)
-	}
-	encoded, err := marshal(&d)
+	d.Attempts = p.attempts
+	encoded, err := s.encodeRecord(d)
 	if err != nil {
 		return nil, holdfast.Wrap(holdfast.CodeInternal, err, "a delivery cannot be encoded")
 	}
+	p.stored = p.head(encoded)
+	if !d.State.Final() {
+		short := firstAndLast(p.attempts, 1)
+		for i := range short {
+			cut(&short[i], 0, shortMessage)
+		}
+		d.Attempts, d.Reason = short, truncated(d.Reason, shortMessage)
+		if encoded, err = marshal(&d); err != nil {
+			return nil, holdfast.Wrap(holdfast.CodeInternal, err, "a delivery cannot be encoded")
+		}
+		p.short = p.head(encoded)
+	}
+	return p, nil
+}
+
+// shortMessage bounds the error message in a record that is kept short.
+const shortMessage = 256
+
+// head puts what the script reads before a record's JSON.
+func (p *step) head(encoded []byte) []byte {
+	d := &p.record.Delivery
 	head := strconv.AppendInt(make([]byte, 0, len(encoded)+48), int64(p.made), 10)
 	head = append(append(append(head, '|'), d.State...), '|')
-	head = append(strconv.AppendInt(head, max(d.UpdatedAt, 0), 10), '|')
-	p.stored = append(head, encoded...)
-	return p, nil
+	head = strconv.AppendInt(head, max(d.UpdatedAt, 0), 10)
+	if p.record.Reopen {
+		head = append(head, 'r')
+	}
+	return append(append(head, '|'), encoded...)
+}
+
+// hourOf is the hour since the epoch of a time in ms.
+func hourOf(ms int64) int64 { return max(ms, 0) / time.Hour.Milliseconds() }
+
+// looksAtCaps tells whether to look if the caps of deliveries are exceeded: for one delivery in eight, where the caps are so
+// large that it does not show.
+func (s *Store) looksAtCaps(eventID string) bool {
+	const every, large = 8, 256
+	l := &s.opts.Limits
+	return min(l.Deliveries, l.GlobalDeliveries) < large || maphash.String(s.seed, eventID)%every == 0
+}
+
+// flag is how scripts take a boolean.
+func flag(b bool) string {
+	if b {
+		return "1"
+	}
+	return "0"
 }
 
 func (s *Store) callOf(p *step) (call, error) {
 	d, l := &p.record.Delivery, s.opts.Limits
-	final := "0"
-	if d.State.Final() {
-		final = "1"
-	}
-	args := make([]any, 0, 20)
-	args = append(args, d.WebhookID, d.EventID, p.made, string(d.State), final, d.UpdatedAt, d.CreatedAt, p.stored, p.from,
-		l.Attempts, l.Log, l.Deliveries, l.Deliveries+l.OpenDeliveries, l.GlobalDeliveries)
+	args := make([]any, 0, 28)
+	args = append(args, d.WebhookID, d.EventID, p.made, string(d.State), flag(d.State.Final()), max(d.UpdatedAt, 0), d.CreatedAt,
+		p.stored, p.from, l.Attempts, l.Log, l.Deliveries, l.OpenDeliveries, l.GlobalDeliveries, flag(p.record.Reopen), p.short,
+		hoursKept, daysKept, hourOf(d.UpdatedAt), flag(s.looksAtCaps(d.EventID)))
 	for i := range p.attempts {
 		if p.attempts[i].Number < p.from {
 			continue
 		}
 		a := p.attempts[i]
-		cut(&a, l.ResponseBody)
+		if !(a.DurationMS >= 0) || math.IsInf(a.DurationMS, 1) {
+			a.DurationMS = 0 // one impossible number would spoil every sum
+		}
+		cut(&a, l.ResponseBody, l.ErrorMessage)
 		attempt, err := marshal(&a)
 		if err != nil {
 			return call{}, err
 		}
-		cut(&a, l.Excerpt)
+		cut(&a, l.Excerpt, min(l.ErrorMessage, l.Excerpt))
 		entry, err := marshal(&LogEntry{
 			WebhookID: d.WebhookID, EventID: d.EventID, EventType: a.EventType, Success: a.Success, Timestamp: a.Timestamp,
 			AttemptNumber: a.Number, ResponseStatus: a.ResponseStatus, ErrorMessage: a.ErrorMessage,
@@ -162,30 +207,8 @@ func (s *Store) callOf(p *step) (call, error) {
 		if err != nil {
 			return call{}, err
 		}
-		success := "0"
-		if a.Success {
-			success = "1"
-		}
-		args = append(args, a.Number, success, a.Timestamp, a.DurationMS, attempt, entry)
+		args = append(args, a.Number, flag(a.Success), a.Timestamp, a.DurationMS, attempt, entry,
+			hourOf(a.Timestamp), latencyClass(a.DurationMS))
 	}
 	return call{keys: s.keys.forRecord(d.WebhookID), args: args}, nil
-}
-
-// cut bounds the parts of an attempt whose length a receiver decides (D33).
-func cut(a *holdfast.Attempt, bound int) {
-	a.ResponseBody = truncated(a.ResponseBody, bound)
-	a.ErrorMessage = truncated(a.ErrorMessage, bound)
-}
-
-// truncated shortens s to bound bytes, the mark included, at a character's boundary.
-func truncated(s string, bound int) string {
-	if len(s) <= bound {
-		return s
-	}
-	s = strings.TrimSuffix(s, holdfast.TruncationMark)
-	end := min(len(s), max(bound-len(holdfast.TruncationMark), 0))
-	for end > 0 && end < len(s) && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + holdfast.TruncationMark
 }

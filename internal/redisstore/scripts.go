@@ -117,3 +117,17 @@ func reply(cmd *redis.Cmd, n int) ([]any, error) {
 	}
 	return values, err
 }
+
+// The scripts of pacing and counting.
+var (
+	//go:embed lua/pause.lua
+	pauseSource string
+	//go:embed lua/admit.lua
+	admitSource string
+	//go:embed lua/count.lua
+	countSource string
+
+	pauseScript = redis.NewScript(pauseSource)
+	admitScript = redis.NewScript(admitSource)
+	countScript = redis.NewScript(countSource)
+)

@@ -12,6 +12,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -38,19 +39,23 @@ type Options struct {
 	Limits      Limits
 }
 
-// Limits bound what is kept. Zero means the default. Those of deliveries may be exceeded by a 32nd.
+// Limits bound what is kept. Zero means the default. Those of ended deliveries may be exceeded by a 32nd, and from 256 on
+// by a few more.
 type Limits struct {
 	Changes          int // entries of the change stream, approximately; default 10,000
 	Attempts         int // attempts of a webhook; default 100 (CONTRACT 5.1)
 	Log              int // entries of the delivery log; default 1,000 (CONTRACT 5.1)
 	Deliveries       int // ended deliveries of a webhook; default 1,000
-	OpenDeliveries   int // deliveries of a webhook on top of those; default 10,000
+	OpenDeliveries   int // open deliveries of a webhook whose records are kept whole, those of more are short; default 10,000
 	GlobalDeliveries int // deliveries in the list over all webhooks; default 10,000
 	Receivers        int // test receivers; default 100 (CONTRACT 6.1)
 	ReceivedRequests int // requests of a test receiver; default 100 (CONTRACT 6.1)
-	ResponseBody     int // bytes of an attempt's response body and error message; default 64 KiB (D33)
-	Excerpt          int // bytes of them in the log and in attempts followed by others; default 4 KiB
+	ResponseBody     int // bytes of an attempt's response body; default 64 KiB (D33)
+	ErrorMessage     int // bytes of an attempt's error message; default 4 KiB (D33)
+	Excerpt          int // bytes of either in the log and in attempts followed by others; default 4 KiB
+	RecordSize       int // bytes of a delivery's record; default 256 KiB
 	Scan             int // index entries that one call of ListDeliveries looks at; default 2,000
+	Count            int // index entries that one call of CountDeliveries looks at; default 20,000
 }
 
 func (o Options) withDefaults() Options {
@@ -66,7 +71,7 @@ func (o Options) withDefaults() Options {
 	}{
 		{&l.Changes, 10_000}, {&l.Attempts, 100}, {&l.Log, 1000}, {&l.Deliveries, 1000}, {&l.OpenDeliveries, 10_000},
 		{&l.GlobalDeliveries, 10_000}, {&l.Receivers, 100}, {&l.ReceivedRequests, 100}, {&l.ResponseBody, 64 << 10},
-		{&l.Excerpt, 4 << 10}, {&l.Scan, 2000},
+		{&l.ErrorMessage, 4 << 10}, {&l.Excerpt, 4 << 10}, {&l.RecordSize, 256 << 10}, {&l.Scan, 2000}, {&l.Count, 20_000},
 	} {
 		*d.field = cmp.Or(*d.field, d.value)
 	}
@@ -79,12 +84,13 @@ type Store struct {
 	keys   keys
 	opts   Options
 	claim  string // what the claims of this Store begin with
+	seed   maphash.Seed
 }
 
 // New makes a Store on a client. Nothing is sent yet.
 func New(client redis.UniversalClient, opts Options) *Store {
 	opts = opts.withDefaults()
-	return &Store{client: client, keys: keys{opts.Prefix}, opts: opts, claim: claimMark + rand.Text() + ":"}
+	return &Store{client: client, keys: keys{opts.Prefix}, opts: opts, claim: claimMark + rand.Text() + ":", seed: maphash.MakeSeed()}
 }
 
 // Ping asks Redis whether it answers. CodeUnavailable when it does not.
