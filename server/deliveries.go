@@ -12,23 +12,30 @@ import (
 
 type deliveries struct {
 	deliveries Deliveries
+	control    DeliveryControl
 	links      temporalLinks
 }
 
 var _ holdfastv1connect.DeliveryServiceHandler = (*deliveries)(nil)
 
 func (h *deliveries) GetDelivery(ctx context.Context, req *holdfastv1.GetDeliveryRequest) (*holdfastv1.GetDeliveryResponse, error) {
-	webhookID, eventID, ok := holdfast.ParseDeliveryID(req.GetId())
-	if !ok {
-		return nil, holdfast.Invalid([]holdfast.Violation{{
-			Field: "id", Description: "must be a delivery id, <webhook id>/<event id>",
-		}})
+	webhookID, eventID, err := deliveryID(req.GetId())
+	if err != nil {
+		return nil, err
 	}
 	d, err := h.deliveries.Delivery(ctx, webhookID, eventID)
 	if err != nil {
 		return nil, err
 	}
 	return &holdfastv1.GetDeliveryResponse{Delivery: h.message(d)}, nil
+}
+
+func deliveryID(id string) (webhookID, eventID string, err error) {
+	webhookID, eventID, ok := holdfast.ParseDeliveryID(id)
+	if !ok {
+		err = holdfast.Invalid([]holdfast.Violation{{Field: "id", Description: "must be a delivery id, <webhook id>/<event id>"}})
+	}
+	return webhookID, eventID, err
 }
 
 func (h *deliveries) ListDeliveries(ctx context.Context, req *holdfastv1.ListDeliveriesRequest) (*holdfastv1.ListDeliveriesResponse, error) {

@@ -37,6 +37,7 @@ type fakes struct {
 	publish      func(context.Context, *holdfast.Event) (server.PublishResult, error)
 	list         func(context.Context, server.DeliveryFilter, int, string) ([]*holdfast.Delivery, string, error)
 	delivery     func(context.Context, string, string) (*holdfast.Delivery, error)
+	control      fakeControl
 	webhooks     []*holdfast.Webhook
 	webhooksErr  error
 	stats        map[string]server.WebhookStats
@@ -175,7 +176,7 @@ func setup(t *testing.T, options ...func(*server.Options)) *bundle {
 		option(&o)
 	}
 	handler := server.New(server.Deps{
-		Registrations: f, Webhooks: f, Events: f, Deliveries: f, Receivers: f, Operations: &f.operations, Checker: f, Logger: zap.New(core),
+		Registrations: f, Webhooks: f, Events: f, Deliveries: f, Control: &f.control, Receivers: f, Operations: &f.operations, Checker: f, Logger: zap.New(core),
 	}, o)
 	listener := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 	httpServer := server.NewHTTPServer(handler, zap.NewNop())

@@ -150,6 +150,69 @@ type Deliveries interface {
 	ListDeliveries(ctx context.Context, f DeliveryFilter, pageSize int, pageToken string) ([]*holdfast.Delivery, string, error)
 }
 
+// ReplayFilter selects deliveries; every field that is not empty must match. Times are in ms since the epoch.
+type ReplayFilter struct {
+	WebhookID, EventType string
+	States               []holdfast.DeliveryState
+	From, To             int64
+}
+
+// ReplayRequest asks for a replay.
+type ReplayRequest struct {
+	Filter    ReplayFilter
+	PerSecond float64
+	RequestID string // the same one starts the same replay; "" always a new one
+	Actor     string
+}
+
+// ReplayState is where a replay stands.
+type ReplayState string
+
+// The states of a replay.
+const (
+	ReplayRunning   ReplayState = "running"
+	ReplayPaused    ReplayState = "paused"
+	ReplayDone      ReplayState = "done"
+	ReplayCancelled ReplayState = "cancelled"
+)
+
+// Replay is how far a replay is.
+type Replay struct {
+	ID                          string
+	State                       ReplayState
+	Filter                      ReplayFilter
+	Expected, Replayed, Refused int64
+	LastRefusal, Actor          string
+	StartedAt, EndedAt          int64
+	WorkflowID                  string
+}
+
+// DeliveryChange is one change of a delivery, as watchers see it.
+type DeliveryChange struct {
+	Delivery *holdfast.Delivery
+	Skipped  int64 // changes left out before this one, because the watcher was too slow
+}
+
+// DeliveryControl changes what becomes of deliveries. Every method returns CodeUnavailable.
+type DeliveryControl interface {
+	// Retry has a delivery attempted now. It returns CodeNotFound and CodePrecondition.
+	Retry(ctx context.Context, webhookID, eventID string) (*holdfast.Delivery, error)
+	// Cancel ends an open delivery. It returns CodeNotFound and CodePrecondition when it has ended.
+	Cancel(ctx context.Context, webhookID, eventID, reason string) (*holdfast.Delivery, error)
+	// Matching counts; exact is false when there are more than were counted.
+	Matching(ctx context.Context, f ReplayFilter) (n int64, exact bool, err error)
+	// Replay starts a replay, or finds the one that the request id started.
+	Replay(ctx context.Context, r ReplayRequest, expected int64) (Replay, error)
+	// ReplayStatus returns CodeNotFound.
+	ReplayStatus(ctx context.Context, id string) (Replay, error)
+	// PauseReplay, ResumeReplay and CancelReplay return CodeNotFound and CodePrecondition when it has ended.
+	PauseReplay(ctx context.Context, id string) (Replay, error)
+	ResumeReplay(ctx context.Context, id string) (Replay, error)
+	CancelReplay(ctx context.Context, id string) (Replay, error)
+	// Watch delivers changes from the moment it returns until ctx ends or the storage is lost, which closes the channel.
+	Watch(ctx context.Context, f DeliveryFilter) (<-chan DeliveryChange, error)
+}
+
 // Receiver is a test receiver (CONTRACT 6.1). Times are in ms since the epoch.
 type Receiver struct {
 	ID                   string

@@ -25,6 +25,7 @@ type Deps struct {
 	Webhooks      Webhooks
 	Events        Events
 	Deliveries    Deliveries
+	Control       DeliveryControl
 	Receivers     Receivers
 	Operations    Operations
 	Checker       Checker
@@ -58,7 +59,7 @@ func New(d Deps, o Options) http.Handler {
 	mux.Handle(holdfastv1connect.NewWebhookServiceHandler(&webhooks{d.Registrations, d.Webhooks, o.RetryPolicy.Merged(holdfast.DefaultRetryPolicy())}, opts...))
 	mux.Handle(holdfastv1connect.NewEventServiceHandler(&events{d.Events}, opts...))
 	links := temporalLinks{o.TemporalUIBase, o.TemporalNamespace}
-	mux.Handle(holdfastv1connect.NewDeliveryServiceHandler(&deliveries{d.Deliveries, links}, opts...))
+	mux.Handle(holdfastv1connect.NewDeliveryServiceHandler(&deliveries{d.Deliveries, d.Control, links}, opts...))
 	mux.Handle(holdfastv1connect.NewReceiverServiceHandler(&receivers{d.Receivers, d.Webhooks, o.PublicURL}, opts...))
 	services := serviceNames()
 	if d.Operations != nil {

@@ -19,6 +19,8 @@ type Activities struct {
 	Consistency    *activities.Consistency
 	NodeInspection *activities.NodeInspection
 	Alerts         *activities.Alerts
+	Replays        *activities.Replays
+	Sweeps         *activities.Sweeps
 }
 
 // RegisterWorkflows registers every workflow type; the replayer uses it as well as the worker.
@@ -29,6 +31,8 @@ func RegisterWorkflows(r sdkworker.WorkflowRegistry) {
 	r.RegisterWorkflowWithOptions(workflows.OrderedDeliveries, workflow.RegisterOptions{Name: workflows.TypeOrderedDeliveries})
 	r.RegisterWorkflowWithOptions(workflows.ConsistencyCheck, workflow.RegisterOptions{Name: workflows.TypeConsistencyCheck})
 	r.RegisterWorkflowWithOptions(workflows.Alert, workflow.RegisterOptions{Name: workflows.TypeAlert})
+	r.RegisterWorkflowWithOptions(workflows.Replay, workflow.RegisterOptions{Name: workflows.TypeReplay})
+	r.RegisterWorkflowWithOptions(workflows.Sweep, workflow.RegisterOptions{Name: workflows.TypeSweep})
 }
 
 // registerMain registers what runs on the main queue. Local activities run where workflows do.
@@ -37,6 +41,8 @@ func registerMain(r sdkworker.ActivityRegistry, a Activities) {
 		"AttemptFirst":     a.Deliveries.AttemptFirst,
 		"RecordOutcomes":   a.Deliveries.RecordOutcomes,
 		"RecordState":      a.Deliveries.RecordState,
+		"ReplayPage":       a.Replays.ReplayPage,
+		"SweepPage":        a.Sweeps.SweepPage,
 		"ListLiveNodes":    a.Nodes.ListLiveNodes,
 		"CheckWebhook":     a.Registrations.CheckWebhook,
 		"CheckExists":      a.Registrations.CheckExists,

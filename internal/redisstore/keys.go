@@ -175,3 +175,6 @@ func (k keys) pace(id string) string { return k.prefix + ":pace:" + id }
 func (k keys) forPause(id string) []string { return []string{k.registry(), k.pause(id)} }
 
 func (k keys) forAdmit(id string) []string { return []string{k.registry(), k.pause(id), k.pace(id)} }
+
+// deliveryChanges is a pub/sub channel: "<webhook id>/<event id>" of each record that changes.
+func (k keys) deliveryChanges() string { return k.prefix + ":deliveries:changes" }

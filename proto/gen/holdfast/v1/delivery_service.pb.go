@@ -92,6 +92,67 @@ func (DeliveryState) EnumDescriptor() ([]byte, []int) {
 	return file_holdfast_v1_delivery_service_proto_rawDescGZIP(), []int{0}
 }
 
+// ReplayState is where a replay stands.
+type ReplayState int32
+
+const (
+	// Not set; never in an answer.
+	ReplayState_REPLAY_STATE_UNSPECIFIED ReplayState = 0
+	// It restarts deliveries.
+	ReplayState_REPLAY_STATE_RUNNING ReplayState = 1
+	// It waits for ResumeReplay or CancelReplay.
+	ReplayState_REPLAY_STATE_PAUSED ReplayState = 2
+	// It has restarted everything.
+	ReplayState_REPLAY_STATE_DONE ReplayState = 3
+	// It was ended before it was done.
+	ReplayState_REPLAY_STATE_CANCELLED ReplayState = 4
+)
+
+// Enum value maps for ReplayState.
+var (
+	ReplayState_name = map[int32]string{
+		0: "REPLAY_STATE_UNSPECIFIED",
+		1: "REPLAY_STATE_RUNNING",
+		2: "REPLAY_STATE_PAUSED",
+		3: "REPLAY_STATE_DONE",
+		4: "REPLAY_STATE_CANCELLED",
+	}
+	ReplayState_value = map[string]int32{
+		"REPLAY_STATE_UNSPECIFIED": 0,
+		"REPLAY_STATE_RUNNING":     1,
+		"REPLAY_STATE_PAUSED":      2,
+		"REPLAY_STATE_DONE":        3,
+		"REPLAY_STATE_CANCELLED":   4,
+	}
+)
+
+func (x ReplayState) Enum() *ReplayState {
+	p := new(ReplayState)
+	*p = x
+	return p
+}
+
+func (x ReplayState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ReplayState) Descriptor() protoreflect.EnumDescriptor {
+	return file_holdfast_v1_delivery_service_proto_enumTypes[1].Descriptor()
+}
+
+func (ReplayState) Type() protoreflect.EnumType {
+	return &file_holdfast_v1_delivery_service_proto_enumTypes[1]
+}
+
+func (x ReplayState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ReplayState.Descriptor instead.
+func (ReplayState) EnumDescriptor() ([]byte, []int) {
+	return file_holdfast_v1_delivery_service_proto_rawDescGZIP(), []int{1}
+}
+
 // Attempt is one HTTP request of a delivery and what came of it.
 type Attempt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -594,6 +655,1042 @@ func (x *ListDeliveriesResponse) GetNextPageToken() string {
 	return ""
 }
 
+// RetryDeliveryRequest names a delivery.
+type RetryDeliveryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The delivery's id.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryDeliveryRequest) Reset() {
+	*x = RetryDeliveryRequest{}
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryDeliveryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryDeliveryRequest) ProtoMessage() {}
+
+func (x *RetryDeliveryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryDeliveryRequest.ProtoReflect.Descriptor instead.
+func (*RetryDeliveryRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_delivery_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *RetryDeliveryRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// RetryDeliveryResponse holds the delivery as it is on record at the moment of the answer.
+type RetryDeliveryResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The delivery.
+	Delivery      *Delivery `protobuf:"bytes,1,opt,name=delivery,proto3" json:"delivery,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryDeliveryResponse) Reset() {
+	*x = RetryDeliveryResponse{}
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryDeliveryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryDeliveryResponse) ProtoMessage() {}
+
+func (x *RetryDeliveryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryDeliveryResponse.ProtoReflect.Descriptor instead.
+func (*RetryDeliveryResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_delivery_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RetryDeliveryResponse) GetDelivery() *Delivery {
+	if x != nil {
+		return x.Delivery
+	}
+	return nil
+}
+
+// CancelDeliveryRequest names a delivery.
+type CancelDeliveryRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The delivery's id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Why, for the record; up to 256 bytes.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelDeliveryRequest) Reset() {
+	*x = CancelDeliveryRequest{}
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelDeliveryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelDeliveryRequest) ProtoMessage() {}
+
+func (x *CancelDeliveryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelDeliveryRequest.ProtoReflect.Descriptor instead.
+func (*CancelDeliveryRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_delivery_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *CancelDeliveryRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *CancelDeliveryRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// CancelDeliveryResponse holds the delivery as it is on record at the moment of the answer.
+type CancelDeliveryResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The delivery.
+	Delivery      *Delivery `protobuf:"bytes,1,opt,name=delivery,proto3" json:"delivery,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelDeliveryResponse) Reset() {
+	*x = CancelDeliveryResponse{}
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelDeliveryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelDeliveryResponse) ProtoMessage() {}
+
+func (x *CancelDeliveryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelDeliveryResponse.ProtoReflect.Descriptor instead.
+func (*CancelDeliveryResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_delivery_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *CancelDeliveryResponse) GetDelivery() *Delivery {
+	if x != nil {
+		return x.Delivery
+	}
+	return nil
+}
+
+// ReplayFilter selects deliveries. Every field given must match; at least one of webhook_id, event_type, from and to is
+// required, so that nobody replays everything by accident.
+type ReplayFilter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only deliveries to this webhook.
+	WebhookId string `protobuf:"bytes,1,opt,name=webhook_id,json=webhookId,proto3" json:"webhook_id,omitempty"`
+	// Only deliveries of events of this type.
+	EventType string `protobuf:"bytes,2,opt,name=event_type,json=eventType,proto3" json:"event_type,omitempty"`
+	// Only deliveries in these states; empty means exhausted and cancelled.
+	States []DeliveryState `protobuf:"varint,3,rep,packed,name=states,proto3,enum=holdfast.v1.DeliveryState" json:"states,omitempty"`
+	// Only deliveries that became durable at or after this time.
+	From *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
+	// Only deliveries that became durable before this time; absent means now.
+	To            *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplayFilter) Reset() {
+	*x = ReplayFilter{}
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplayFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplayFilter) ProtoMessage() {}
+
+func (x *ReplayFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplayFilter.ProtoReflect.Descriptor instead.
+func (*ReplayFilter) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_delivery_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ReplayFilter) GetWebhookId() string {
+	if x != nil {
+		return x.WebhookId
+	}
+	return ""
+}
+
+func (x *ReplayFilter) GetEventType() string {
+	if x != nil {
+		return x.EventType
+	}
+	return ""
+}
+
+func (x *ReplayFilter) GetStates() []DeliveryState {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+func (x *ReplayFilter) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *ReplayFilter) GetTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+// ReplayDeliveriesRequest asks for a replay.
+type ReplayDeliveriesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Which deliveries. Required.
+	Filter *ReplayFilter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Only count.
+	Preview bool `protobuf:"varint,2,opt,name=preview,proto3" json:"preview,omitempty"`
+	// How many deliveries to restart per second: 0.1 to 10000, default 100.
+	PerSecond *float64 `protobuf:"fixed64,3,opt,name=per_second,json=perSecond,proto3,oneof" json:"per_second,omitempty"`
+	// The same id starts the same replay, so a request whose answer was lost can be repeated; letters, digits, _ and -.
+	RequestId     string `protobuf:"bytes,4,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplayDeliveriesRequest) Reset() {
+	*x = ReplayDeliveriesRequest{}
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplayDeliveriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplayDeliveriesRequest) ProtoMessage() {}
+
+func (x *ReplayDeliveriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplayDeliveriesRequest.ProtoReflect.Descriptor instead.
+func (*ReplayDeliveriesRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_delivery_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ReplayDeliveriesRequest) GetFilter() *ReplayFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *ReplayDeliveriesRequest) GetPreview() bool {
+	if x != nil {
+		return x.Preview
+	}
+	return false
+}
+
+func (x *ReplayDeliveriesRequest) GetPerSecond() float64 {
+	if x != nil && x.PerSecond != nil {
+		return *x.PerSecond
+	}
+	return 0
+}
+
+func (x *ReplayDeliveriesRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+// ReplayDeliveriesResponse names the replay.
+type ReplayDeliveriesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many deliveries match now.
+	Matching int64 `protobuf:"varint,1,opt,name=matching,proto3" json:"matching,omitempty"`
+	// Whether matching is exact; with very many it is the number found so far.
+	MatchingExact bool `protobuf:"varint,2,opt,name=matching_exact,json=matchingExact,proto3" json:"matching_exact,omitempty"`
+	// The replay; absent with preview.
+	Replay        *Replay `protobuf:"bytes,3,opt,name=replay,proto3" json:"replay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplayDeliveriesResponse) Reset() {
+	*x = ReplayDeliveriesResponse{}
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplayDeliveriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplayDeliveriesResponse) ProtoMessage() {}
+
+func (x *ReplayDeliveriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplayDeliveriesResponse.ProtoReflect.Descriptor instead.
+func (*ReplayDeliveriesResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_delivery_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ReplayDeliveriesResponse) GetMatching() int64 {
+	if x != nil {
+		return x.Matching
+	}
+	return 0
+}
+
+func (x *ReplayDeliveriesResponse) GetMatchingExact() bool {
+	if x != nil {
+		return x.MatchingExact
+	}
+	return false
+}
+
+func (x *ReplayDeliveriesResponse) GetReplay() *Replay {
+	if x != nil {
+		return x.Replay
+	}
+	return nil
+}
+
+// Replay is how far a replay is.
+type Replay struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Where it stands.
+	State ReplayState `protobuf:"varint,2,opt,name=state,proto3,enum=holdfast.v1.ReplayState" json:"state,omitempty"`
+	// Which deliveries it restarts.
+	Filter *ReplayFilter `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	// How many matched when it was asked for.
+	Expected int64 `protobuf:"varint,4,opt,name=expected,proto3" json:"expected,omitempty"`
+	// How many it has restarted.
+	Replayed int64 `protobuf:"varint,5,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	// How many could not be restarted.
+	Refused int64 `protobuf:"varint,6,opt,name=refused,proto3" json:"refused,omitempty"`
+	// Why the last one of these could not.
+	LastRefusal string `protobuf:"bytes,7,opt,name=last_refusal,json=lastRefusal,proto3" json:"last_refusal,omitempty"`
+	// Who asked for it.
+	Actor string `protobuf:"bytes,8,opt,name=actor,proto3" json:"actor,omitempty"`
+	// When it began.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// When it ended; absent while it has not.
+	EndTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
+	// Shows the workflow in the Temporal UI; empty when no UI is configured.
+	TemporalUrl   string `protobuf:"bytes,11,opt,name=temporal_url,json=temporalUrl,proto3" json:"temporal_url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Replay) Reset() {
+	*x = Replay{}
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Replay) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Replay) ProtoMessage() {}
+
+func (x *Replay) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Replay.ProtoReflect.Descriptor instead.
+func (*Replay) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_delivery_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Replay) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Replay) GetState() ReplayState {
+	if x != nil {
+		return x.State
+	}
+	return ReplayState_REPLAY_STATE_UNSPECIFIED
+}
+
+func (x *Replay) GetFilter() *ReplayFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *Replay) GetExpected() int64 {
+	if x != nil {
+		return x.Expected
+	}
+	return 0
+}
+
+func (x *Replay) GetReplayed() int64 {
+	if x != nil {
+		return x.Replayed
+	}
+	return 0
+}
+
+func (x *Replay) GetRefused() int64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *Replay) GetLastRefusal() string {
+	if x != nil {
+		return x.LastRefusal
+	}
+	return ""
+}
+
+func (x *Replay) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Replay) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *Replay) GetEndTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndTime
+	}
+	return nil
+}
+
+func (x *Replay) GetTemporalUrl() string {
+	if x != nil {
+		return x.TemporalUrl
+	}
+	return ""
+}
+
+// GetReplayRequest names a replay.
+type GetReplayRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The replay's id.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReplayRequest) Reset() {
+	*x = GetReplayRequest{}
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReplayRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReplayRequest) ProtoMessage() {}
+
+func (x *GetReplayRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReplayRequest.ProtoReflect.Descriptor instead.
+func (*GetReplayRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_delivery_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GetReplayRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// GetReplayResponse holds the replay.
+type GetReplayResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The replay.
+	Replay        *Replay `protobuf:"bytes,1,opt,name=replay,proto3" json:"replay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReplayResponse) Reset() {
+	*x = GetReplayResponse{}
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReplayResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReplayResponse) ProtoMessage() {}
+
+func (x *GetReplayResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReplayResponse.ProtoReflect.Descriptor instead.
+func (*GetReplayResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_delivery_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetReplayResponse) GetReplay() *Replay {
+	if x != nil {
+		return x.Replay
+	}
+	return nil
+}
+
+// PauseReplayRequest names a replay.
+type PauseReplayRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The replay's id.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseReplayRequest) Reset() {
+	*x = PauseReplayRequest{}
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseReplayRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseReplayRequest) ProtoMessage() {}
+
+func (x *PauseReplayRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseReplayRequest.ProtoReflect.Descriptor instead.
+func (*PauseReplayRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_delivery_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *PauseReplayRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// PauseReplayResponse holds the replay.
+type PauseReplayResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The replay.
+	Replay        *Replay `protobuf:"bytes,1,opt,name=replay,proto3" json:"replay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseReplayResponse) Reset() {
+	*x = PauseReplayResponse{}
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseReplayResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseReplayResponse) ProtoMessage() {}
+
+func (x *PauseReplayResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseReplayResponse.ProtoReflect.Descriptor instead.
+func (*PauseReplayResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_delivery_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *PauseReplayResponse) GetReplay() *Replay {
+	if x != nil {
+		return x.Replay
+	}
+	return nil
+}
+
+// ResumeReplayRequest names a replay.
+type ResumeReplayRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The replay's id.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeReplayRequest) Reset() {
+	*x = ResumeReplayRequest{}
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeReplayRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeReplayRequest) ProtoMessage() {}
+
+func (x *ResumeReplayRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeReplayRequest.ProtoReflect.Descriptor instead.
+func (*ResumeReplayRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_delivery_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ResumeReplayRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// ResumeReplayResponse holds the replay.
+type ResumeReplayResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The replay.
+	Replay        *Replay `protobuf:"bytes,1,opt,name=replay,proto3" json:"replay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeReplayResponse) Reset() {
+	*x = ResumeReplayResponse{}
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeReplayResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeReplayResponse) ProtoMessage() {}
+
+func (x *ResumeReplayResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeReplayResponse.ProtoReflect.Descriptor instead.
+func (*ResumeReplayResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_delivery_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ResumeReplayResponse) GetReplay() *Replay {
+	if x != nil {
+		return x.Replay
+	}
+	return nil
+}
+
+// CancelReplayRequest names a replay.
+type CancelReplayRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The replay's id.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelReplayRequest) Reset() {
+	*x = CancelReplayRequest{}
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelReplayRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelReplayRequest) ProtoMessage() {}
+
+func (x *CancelReplayRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelReplayRequest.ProtoReflect.Descriptor instead.
+func (*CancelReplayRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_delivery_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *CancelReplayRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// CancelReplayResponse holds the replay.
+type CancelReplayResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The replay.
+	Replay        *Replay `protobuf:"bytes,1,opt,name=replay,proto3" json:"replay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelReplayResponse) Reset() {
+	*x = CancelReplayResponse{}
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelReplayResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelReplayResponse) ProtoMessage() {}
+
+func (x *CancelReplayResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelReplayResponse.ProtoReflect.Descriptor instead.
+func (*CancelReplayResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_delivery_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *CancelReplayResponse) GetReplay() *Replay {
+	if x != nil {
+		return x.Replay
+	}
+	return nil
+}
+
+// WatchDeliveriesRequest narrows what is streamed.
+type WatchDeliveriesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only deliveries to this webhook.
+	WebhookId string `protobuf:"bytes,1,opt,name=webhook_id,json=webhookId,proto3" json:"webhook_id,omitempty"`
+	// Only deliveries of events of this type.
+	EventType string `protobuf:"bytes,2,opt,name=event_type,json=eventType,proto3" json:"event_type,omitempty"`
+	// Only changes to this state.
+	State         DeliveryState `protobuf:"varint,3,opt,name=state,proto3,enum=holdfast.v1.DeliveryState" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchDeliveriesRequest) Reset() {
+	*x = WatchDeliveriesRequest{}
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchDeliveriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchDeliveriesRequest) ProtoMessage() {}
+
+func (x *WatchDeliveriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchDeliveriesRequest.ProtoReflect.Descriptor instead.
+func (*WatchDeliveriesRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_delivery_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *WatchDeliveriesRequest) GetWebhookId() string {
+	if x != nil {
+		return x.WebhookId
+	}
+	return ""
+}
+
+func (x *WatchDeliveriesRequest) GetEventType() string {
+	if x != nil {
+		return x.EventType
+	}
+	return ""
+}
+
+func (x *WatchDeliveriesRequest) GetState() DeliveryState {
+	if x != nil {
+		return x.State
+	}
+	return DeliveryState_DELIVERY_STATE_UNSPECIFIED
+}
+
+// WatchDeliveriesResponse is one change.
+type WatchDeliveriesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The delivery after the change; absent in the first message, which says that watching has begun.
+	Delivery *Delivery `protobuf:"bytes,1,opt,name=delivery,proto3" json:"delivery,omitempty"`
+	// How many changes were left out since the message before because the reader was too slow.
+	Skipped       int64 `protobuf:"varint,2,opt,name=skipped,proto3" json:"skipped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchDeliveriesResponse) Reset() {
+	*x = WatchDeliveriesResponse{}
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchDeliveriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchDeliveriesResponse) ProtoMessage() {}
+
+func (x *WatchDeliveriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_delivery_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchDeliveriesResponse.ProtoReflect.Descriptor instead.
+func (*WatchDeliveriesResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_delivery_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *WatchDeliveriesResponse) GetDelivery() *Delivery {
+	if x != nil {
+		return x.Delivery
+	}
+	return nil
+}
+
+func (x *WatchDeliveriesResponse) GetSkipped() int64 {
+	if x != nil {
+		return x.Skipped
+	}
+	return 0
+}
+
 var File_holdfast_v1_delivery_service_proto protoreflect.FileDescriptor
 
 const file_holdfast_v1_delivery_service_proto_rawDesc = "" +
@@ -647,7 +1744,75 @@ const file_holdfast_v1_delivery_service_proto_rawDesc = "" +
 	"\n" +
 	"deliveries\x18\x01 \x03(\v2\x15.holdfast.v1.DeliveryR\n" +
 	"deliveries\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*\xdb\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"&\n" +
+	"\x14RetryDeliveryRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"J\n" +
+	"\x15RetryDeliveryResponse\x121\n" +
+	"\bdelivery\x18\x01 \x01(\v2\x15.holdfast.v1.DeliveryR\bdelivery\"?\n" +
+	"\x15CancelDeliveryRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"K\n" +
+	"\x16CancelDeliveryResponse\x121\n" +
+	"\bdelivery\x18\x01 \x01(\v2\x15.holdfast.v1.DeliveryR\bdelivery\"\xdc\x01\n" +
+	"\fReplayFilter\x12\x1d\n" +
+	"\n" +
+	"webhook_id\x18\x01 \x01(\tR\twebhookId\x12\x1d\n" +
+	"\n" +
+	"event_type\x18\x02 \x01(\tR\teventType\x122\n" +
+	"\x06states\x18\x03 \x03(\x0e2\x1a.holdfast.v1.DeliveryStateR\x06states\x12.\n" +
+	"\x04from\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
+	"\x02to\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\"\xb8\x01\n" +
+	"\x17ReplayDeliveriesRequest\x121\n" +
+	"\x06filter\x18\x01 \x01(\v2\x19.holdfast.v1.ReplayFilterR\x06filter\x12\x18\n" +
+	"\apreview\x18\x02 \x01(\bR\apreview\x12\"\n" +
+	"\n" +
+	"per_second\x18\x03 \x01(\x01H\x00R\tperSecond\x88\x01\x01\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x04 \x01(\tR\trequestIdB\r\n" +
+	"\v_per_second\"\x8a\x01\n" +
+	"\x18ReplayDeliveriesResponse\x12\x1a\n" +
+	"\bmatching\x18\x01 \x01(\x03R\bmatching\x12%\n" +
+	"\x0ematching_exact\x18\x02 \x01(\bR\rmatchingExact\x12+\n" +
+	"\x06replay\x18\x03 \x01(\v2\x13.holdfast.v1.ReplayR\x06replay\"\x9b\x03\n" +
+	"\x06Replay\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12.\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x18.holdfast.v1.ReplayStateR\x05state\x121\n" +
+	"\x06filter\x18\x03 \x01(\v2\x19.holdfast.v1.ReplayFilterR\x06filter\x12\x1a\n" +
+	"\bexpected\x18\x04 \x01(\x03R\bexpected\x12\x1a\n" +
+	"\breplayed\x18\x05 \x01(\x03R\breplayed\x12\x18\n" +
+	"\arefused\x18\x06 \x01(\x03R\arefused\x12!\n" +
+	"\flast_refusal\x18\a \x01(\tR\vlastRefusal\x12\x14\n" +
+	"\x05actor\x18\b \x01(\tR\x05actor\x129\n" +
+	"\n" +
+	"start_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
+	"\bend_time\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\aendTime\x12!\n" +
+	"\ftemporal_url\x18\v \x01(\tR\vtemporalUrl\"\"\n" +
+	"\x10GetReplayRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"@\n" +
+	"\x11GetReplayResponse\x12+\n" +
+	"\x06replay\x18\x01 \x01(\v2\x13.holdfast.v1.ReplayR\x06replay\"$\n" +
+	"\x12PauseReplayRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"B\n" +
+	"\x13PauseReplayResponse\x12+\n" +
+	"\x06replay\x18\x01 \x01(\v2\x13.holdfast.v1.ReplayR\x06replay\"%\n" +
+	"\x13ResumeReplayRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"C\n" +
+	"\x14ResumeReplayResponse\x12+\n" +
+	"\x06replay\x18\x01 \x01(\v2\x13.holdfast.v1.ReplayR\x06replay\"%\n" +
+	"\x13CancelReplayRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"C\n" +
+	"\x14CancelReplayResponse\x12+\n" +
+	"\x06replay\x18\x01 \x01(\v2\x13.holdfast.v1.ReplayR\x06replay\"\x88\x01\n" +
+	"\x16WatchDeliveriesRequest\x12\x1d\n" +
+	"\n" +
+	"webhook_id\x18\x01 \x01(\tR\twebhookId\x12\x1d\n" +
+	"\n" +
+	"event_type\x18\x02 \x01(\tR\teventType\x120\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x1a.holdfast.v1.DeliveryStateR\x05state\"f\n" +
+	"\x17WatchDeliveriesResponse\x121\n" +
+	"\bdelivery\x18\x01 \x01(\v2\x15.holdfast.v1.DeliveryR\bdelivery\x12\x18\n" +
+	"\askipped\x18\x02 \x01(\x03R\askipped*\xdb\x01\n" +
 	"\rDeliveryState\x12\x1e\n" +
 	"\x1aDELIVERY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16DELIVERY_STATE_PENDING\x10\x01\x12\x1b\n" +
@@ -655,10 +1820,24 @@ const file_holdfast_v1_delivery_service_proto_rawDesc = "" +
 	"\x13DELIVERY_STATE_HELD\x10\x03\x12\x1c\n" +
 	"\x18DELIVERY_STATE_DELIVERED\x10\x04\x12\x1c\n" +
 	"\x18DELIVERY_STATE_EXHAUSTED\x10\x05\x12\x1c\n" +
-	"\x18DELIVERY_STATE_CANCELLED\x10\x062\xc8\x01\n" +
+	"\x18DELIVERY_STATE_CANCELLED\x10\x06*\x91\x01\n" +
+	"\vReplayState\x12\x1c\n" +
+	"\x18REPLAY_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14REPLAY_STATE_RUNNING\x10\x01\x12\x17\n" +
+	"\x13REPLAY_STATE_PAUSED\x10\x02\x12\x15\n" +
+	"\x11REPLAY_STATE_DONE\x10\x03\x12\x1a\n" +
+	"\x16REPLAY_STATE_CANCELLED\x10\x042\x9d\a\n" +
 	"\x0fDeliveryService\x12U\n" +
 	"\vGetDelivery\x12\x1f.holdfast.v1.GetDeliveryRequest\x1a .holdfast.v1.GetDeliveryResponse\"\x03\x90\x02\x01\x12^\n" +
-	"\x0eListDeliveries\x12\".holdfast.v1.ListDeliveriesRequest\x1a#.holdfast.v1.ListDeliveriesResponse\"\x03\x90\x02\x01B>Z<github.com/emprops/holdfast/proto/gen/holdfast/v1;holdfastv1b\x06proto3"
+	"\x0eListDeliveries\x12\".holdfast.v1.ListDeliveriesRequest\x1a#.holdfast.v1.ListDeliveriesResponse\"\x03\x90\x02\x01\x12V\n" +
+	"\rRetryDelivery\x12!.holdfast.v1.RetryDeliveryRequest\x1a\".holdfast.v1.RetryDeliveryResponse\x12^\n" +
+	"\x0eCancelDelivery\x12\".holdfast.v1.CancelDeliveryRequest\x1a#.holdfast.v1.CancelDeliveryResponse\"\x03\x90\x02\x02\x12_\n" +
+	"\x10ReplayDeliveries\x12$.holdfast.v1.ReplayDeliveriesRequest\x1a%.holdfast.v1.ReplayDeliveriesResponse\x12O\n" +
+	"\tGetReplay\x12\x1d.holdfast.v1.GetReplayRequest\x1a\x1e.holdfast.v1.GetReplayResponse\"\x03\x90\x02\x01\x12U\n" +
+	"\vPauseReplay\x12\x1f.holdfast.v1.PauseReplayRequest\x1a .holdfast.v1.PauseReplayResponse\"\x03\x90\x02\x02\x12X\n" +
+	"\fResumeReplay\x12 .holdfast.v1.ResumeReplayRequest\x1a!.holdfast.v1.ResumeReplayResponse\"\x03\x90\x02\x02\x12X\n" +
+	"\fCancelReplay\x12 .holdfast.v1.CancelReplayRequest\x1a!.holdfast.v1.CancelReplayResponse\"\x03\x90\x02\x02\x12^\n" +
+	"\x0fWatchDeliveries\x12#.holdfast.v1.WatchDeliveriesRequest\x1a$.holdfast.v1.WatchDeliveriesResponse0\x01B>Z<github.com/emprops/holdfast/proto/gen/holdfast/v1;holdfastv1b\x06proto3"
 
 var (
 	file_holdfast_v1_delivery_service_proto_rawDescOnce sync.Once
@@ -672,39 +1851,91 @@ func file_holdfast_v1_delivery_service_proto_rawDescGZIP() []byte {
 	return file_holdfast_v1_delivery_service_proto_rawDescData
 }
 
-var file_holdfast_v1_delivery_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_holdfast_v1_delivery_service_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_holdfast_v1_delivery_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_holdfast_v1_delivery_service_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_holdfast_v1_delivery_service_proto_goTypes = []any{
-	(DeliveryState)(0),             // 0: holdfast.v1.DeliveryState
-	(*Attempt)(nil),                // 1: holdfast.v1.Attempt
-	(*Delivery)(nil),               // 2: holdfast.v1.Delivery
-	(*GetDeliveryRequest)(nil),     // 3: holdfast.v1.GetDeliveryRequest
-	(*GetDeliveryResponse)(nil),    // 4: holdfast.v1.GetDeliveryResponse
-	(*ListDeliveriesRequest)(nil),  // 5: holdfast.v1.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil), // 6: holdfast.v1.ListDeliveriesResponse
-	(*timestamppb.Timestamp)(nil),  // 7: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 8: google.protobuf.Duration
+	(DeliveryState)(0),               // 0: holdfast.v1.DeliveryState
+	(ReplayState)(0),                 // 1: holdfast.v1.ReplayState
+	(*Attempt)(nil),                  // 2: holdfast.v1.Attempt
+	(*Delivery)(nil),                 // 3: holdfast.v1.Delivery
+	(*GetDeliveryRequest)(nil),       // 4: holdfast.v1.GetDeliveryRequest
+	(*GetDeliveryResponse)(nil),      // 5: holdfast.v1.GetDeliveryResponse
+	(*ListDeliveriesRequest)(nil),    // 6: holdfast.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),   // 7: holdfast.v1.ListDeliveriesResponse
+	(*RetryDeliveryRequest)(nil),     // 8: holdfast.v1.RetryDeliveryRequest
+	(*RetryDeliveryResponse)(nil),    // 9: holdfast.v1.RetryDeliveryResponse
+	(*CancelDeliveryRequest)(nil),    // 10: holdfast.v1.CancelDeliveryRequest
+	(*CancelDeliveryResponse)(nil),   // 11: holdfast.v1.CancelDeliveryResponse
+	(*ReplayFilter)(nil),             // 12: holdfast.v1.ReplayFilter
+	(*ReplayDeliveriesRequest)(nil),  // 13: holdfast.v1.ReplayDeliveriesRequest
+	(*ReplayDeliveriesResponse)(nil), // 14: holdfast.v1.ReplayDeliveriesResponse
+	(*Replay)(nil),                   // 15: holdfast.v1.Replay
+	(*GetReplayRequest)(nil),         // 16: holdfast.v1.GetReplayRequest
+	(*GetReplayResponse)(nil),        // 17: holdfast.v1.GetReplayResponse
+	(*PauseReplayRequest)(nil),       // 18: holdfast.v1.PauseReplayRequest
+	(*PauseReplayResponse)(nil),      // 19: holdfast.v1.PauseReplayResponse
+	(*ResumeReplayRequest)(nil),      // 20: holdfast.v1.ResumeReplayRequest
+	(*ResumeReplayResponse)(nil),     // 21: holdfast.v1.ResumeReplayResponse
+	(*CancelReplayRequest)(nil),      // 22: holdfast.v1.CancelReplayRequest
+	(*CancelReplayResponse)(nil),     // 23: holdfast.v1.CancelReplayResponse
+	(*WatchDeliveriesRequest)(nil),   // 24: holdfast.v1.WatchDeliveriesRequest
+	(*WatchDeliveriesResponse)(nil),  // 25: holdfast.v1.WatchDeliveriesResponse
+	(*timestamppb.Timestamp)(nil),    // 26: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 27: google.protobuf.Duration
 }
 var file_holdfast_v1_delivery_service_proto_depIdxs = []int32{
-	7,  // 0: holdfast.v1.Attempt.time:type_name -> google.protobuf.Timestamp
-	8,  // 1: holdfast.v1.Attempt.duration:type_name -> google.protobuf.Duration
+	26, // 0: holdfast.v1.Attempt.time:type_name -> google.protobuf.Timestamp
+	27, // 1: holdfast.v1.Attempt.duration:type_name -> google.protobuf.Duration
 	0,  // 2: holdfast.v1.Delivery.state:type_name -> holdfast.v1.DeliveryState
-	7,  // 3: holdfast.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
-	7,  // 4: holdfast.v1.Delivery.update_time:type_name -> google.protobuf.Timestamp
-	1,  // 5: holdfast.v1.Delivery.attempts:type_name -> holdfast.v1.Attempt
-	7,  // 6: holdfast.v1.Delivery.next_attempt_time:type_name -> google.protobuf.Timestamp
-	2,  // 7: holdfast.v1.GetDeliveryResponse.delivery:type_name -> holdfast.v1.Delivery
+	26, // 3: holdfast.v1.Delivery.create_time:type_name -> google.protobuf.Timestamp
+	26, // 4: holdfast.v1.Delivery.update_time:type_name -> google.protobuf.Timestamp
+	2,  // 5: holdfast.v1.Delivery.attempts:type_name -> holdfast.v1.Attempt
+	26, // 6: holdfast.v1.Delivery.next_attempt_time:type_name -> google.protobuf.Timestamp
+	3,  // 7: holdfast.v1.GetDeliveryResponse.delivery:type_name -> holdfast.v1.Delivery
 	0,  // 8: holdfast.v1.ListDeliveriesRequest.state:type_name -> holdfast.v1.DeliveryState
-	2,  // 9: holdfast.v1.ListDeliveriesResponse.deliveries:type_name -> holdfast.v1.Delivery
-	3,  // 10: holdfast.v1.DeliveryService.GetDelivery:input_type -> holdfast.v1.GetDeliveryRequest
-	5,  // 11: holdfast.v1.DeliveryService.ListDeliveries:input_type -> holdfast.v1.ListDeliveriesRequest
-	4,  // 12: holdfast.v1.DeliveryService.GetDelivery:output_type -> holdfast.v1.GetDeliveryResponse
-	6,  // 13: holdfast.v1.DeliveryService.ListDeliveries:output_type -> holdfast.v1.ListDeliveriesResponse
-	12, // [12:14] is the sub-list for method output_type
-	10, // [10:12] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	3,  // 9: holdfast.v1.ListDeliveriesResponse.deliveries:type_name -> holdfast.v1.Delivery
+	3,  // 10: holdfast.v1.RetryDeliveryResponse.delivery:type_name -> holdfast.v1.Delivery
+	3,  // 11: holdfast.v1.CancelDeliveryResponse.delivery:type_name -> holdfast.v1.Delivery
+	0,  // 12: holdfast.v1.ReplayFilter.states:type_name -> holdfast.v1.DeliveryState
+	26, // 13: holdfast.v1.ReplayFilter.from:type_name -> google.protobuf.Timestamp
+	26, // 14: holdfast.v1.ReplayFilter.to:type_name -> google.protobuf.Timestamp
+	12, // 15: holdfast.v1.ReplayDeliveriesRequest.filter:type_name -> holdfast.v1.ReplayFilter
+	15, // 16: holdfast.v1.ReplayDeliveriesResponse.replay:type_name -> holdfast.v1.Replay
+	1,  // 17: holdfast.v1.Replay.state:type_name -> holdfast.v1.ReplayState
+	12, // 18: holdfast.v1.Replay.filter:type_name -> holdfast.v1.ReplayFilter
+	26, // 19: holdfast.v1.Replay.start_time:type_name -> google.protobuf.Timestamp
+	26, // 20: holdfast.v1.Replay.end_time:type_name -> google.protobuf.Timestamp
+	15, // 21: holdfast.v1.GetReplayResponse.replay:type_name -> holdfast.v1.Replay
+	15, // 22: holdfast.v1.PauseReplayResponse.replay:type_name -> holdfast.v1.Replay
+	15, // 23: holdfast.v1.ResumeReplayResponse.replay:type_name -> holdfast.v1.Replay
+	15, // 24: holdfast.v1.CancelReplayResponse.replay:type_name -> holdfast.v1.Replay
+	0,  // 25: holdfast.v1.WatchDeliveriesRequest.state:type_name -> holdfast.v1.DeliveryState
+	3,  // 26: holdfast.v1.WatchDeliveriesResponse.delivery:type_name -> holdfast.v1.Delivery
+	4,  // 27: holdfast.v1.DeliveryService.GetDelivery:input_type -> holdfast.v1.GetDeliveryRequest
+	6,  // 28: holdfast.v1.DeliveryService.ListDeliveries:input_type -> holdfast.v1.ListDeliveriesRequest
+	8,  // 29: holdfast.v1.DeliveryService.RetryDelivery:input_type -> holdfast.v1.RetryDeliveryRequest
+	10, // 30: holdfast.v1.DeliveryService.CancelDelivery:input_type -> holdfast.v1.CancelDeliveryRequest
+	13, // 31: holdfast.v1.DeliveryService.ReplayDeliveries:input_type -> holdfast.v1.ReplayDeliveriesRequest
+	16, // 32: holdfast.v1.DeliveryService.GetReplay:input_type -> holdfast.v1.GetReplayRequest
+	18, // 33: holdfast.v1.DeliveryService.PauseReplay:input_type -> holdfast.v1.PauseReplayRequest
+	20, // 34: holdfast.v1.DeliveryService.ResumeReplay:input_type -> holdfast.v1.ResumeReplayRequest
+	22, // 35: holdfast.v1.DeliveryService.CancelReplay:input_type -> holdfast.v1.CancelReplayRequest
+	24, // 36: holdfast.v1.DeliveryService.WatchDeliveries:input_type -> holdfast.v1.WatchDeliveriesRequest
+	5,  // 37: holdfast.v1.DeliveryService.GetDelivery:output_type -> holdfast.v1.GetDeliveryResponse
+	7,  // 38: holdfast.v1.DeliveryService.ListDeliveries:output_type -> holdfast.v1.ListDeliveriesResponse
+	9,  // 39: holdfast.v1.DeliveryService.RetryDelivery:output_type -> holdfast.v1.RetryDeliveryResponse
+	11, // 40: holdfast.v1.DeliveryService.CancelDelivery:output_type -> holdfast.v1.CancelDeliveryResponse
+	14, // 41: holdfast.v1.DeliveryService.ReplayDeliveries:output_type -> holdfast.v1.ReplayDeliveriesResponse
+	17, // 42: holdfast.v1.DeliveryService.GetReplay:output_type -> holdfast.v1.GetReplayResponse
+	19, // 43: holdfast.v1.DeliveryService.PauseReplay:output_type -> holdfast.v1.PauseReplayResponse
+	21, // 44: holdfast.v1.DeliveryService.ResumeReplay:output_type -> holdfast.v1.ResumeReplayResponse
+	23, // 45: holdfast.v1.DeliveryService.CancelReplay:output_type -> holdfast.v1.CancelReplayResponse
+	25, // 46: holdfast.v1.DeliveryService.WatchDeliveries:output_type -> holdfast.v1.WatchDeliveriesResponse
+	37, // [37:47] is the sub-list for method output_type
+	27, // [27:37] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_v1_delivery_service_proto_init() }
@@ -712,13 +1943,14 @@ func file_holdfast_v1_delivery_service_proto_init() {
 	if File_holdfast_v1_delivery_service_proto != nil {
 		return
 	}
+	file_holdfast_v1_delivery_service_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_v1_delivery_service_proto_rawDesc), len(file_holdfast_v1_delivery_service_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   6,
+			NumEnums:      2,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -39,6 +39,30 @@ const (
 	// DeliveryServiceListDeliveriesProcedure is the fully-qualified name of the DeliveryService's
 	// ListDeliveries RPC.
 	DeliveryServiceListDeliveriesProcedure = "/holdfast.v1.DeliveryService/ListDeliveries"
+	// DeliveryServiceRetryDeliveryProcedure is the fully-qualified name of the DeliveryService's
+	// RetryDelivery RPC.
+	DeliveryServiceRetryDeliveryProcedure = "/holdfast.v1.DeliveryService/RetryDelivery"
+	// DeliveryServiceCancelDeliveryProcedure is the fully-qualified name of the DeliveryService's
+	// CancelDelivery RPC.
+	DeliveryServiceCancelDeliveryProcedure = "/holdfast.v1.DeliveryService/CancelDelivery"
+	// DeliveryServiceReplayDeliveriesProcedure is the fully-qualified name of the DeliveryService's
+	// ReplayDeliveries RPC.
+	DeliveryServiceReplayDeliveriesProcedure = "/holdfast.v1.DeliveryService/ReplayDeliveries"
+	// DeliveryServiceGetReplayProcedure is the fully-qualified name of the DeliveryService's GetReplay
+	// RPC.
+	DeliveryServiceGetReplayProcedure = "/holdfast.v1.DeliveryService/GetReplay"
+	// DeliveryServicePauseReplayProcedure is the fully-qualified name of the DeliveryService's
+	// PauseReplay RPC.
+	DeliveryServicePauseReplayProcedure = "/holdfast.v1.DeliveryService/PauseReplay"
+	// DeliveryServiceResumeReplayProcedure is the fully-qualified name of the DeliveryService's
+	// ResumeReplay RPC.
+	DeliveryServiceResumeReplayProcedure = "/holdfast.v1.DeliveryService/ResumeReplay"
+	// DeliveryServiceCancelReplayProcedure is the fully-qualified name of the DeliveryService's
+	// CancelReplay RPC.
+	DeliveryServiceCancelReplayProcedure = "/holdfast.v1.DeliveryService/CancelReplay"
+	// DeliveryServiceWatchDeliveriesProcedure is the fully-qualified name of the DeliveryService's
+	// WatchDeliveries RPC.
+	DeliveryServiceWatchDeliveriesProcedure = "/holdfast.v1.DeliveryService/WatchDeliveries"
 )
 
 // DeliveryServiceClient is a client for the holdfast.v1.DeliveryService service.
@@ -47,6 +71,24 @@ type DeliveryServiceClient interface {
 	GetDelivery(context.Context, *v1.GetDeliveryRequest) (*v1.GetDeliveryResponse, error)
 	// ListDeliveries returns deliveries, the newest first.
 	ListDeliveries(context.Context, *v1.ListDeliveriesRequest) (*v1.ListDeliveriesResponse, error)
+	// RetryDelivery has a delivery attempted now, whatever its state: one that waits or is held goes on at once, one that
+	// ended begins another round of attempts with the same event.
+	RetryDelivery(context.Context, *v1.RetryDeliveryRequest) (*v1.RetryDeliveryResponse, error)
+	// CancelDelivery ends a delivery that waits or is held.
+	CancelDelivery(context.Context, *v1.CancelDeliveryRequest) (*v1.CancelDeliveryResponse, error)
+	// ReplayDeliveries sends again what matches, however much that is, or counts it (preview). The replay goes on by itself;
+	// GetReplay tells how far it is.
+	ReplayDeliveries(context.Context, *v1.ReplayDeliveriesRequest) (*v1.ReplayDeliveriesResponse, error)
+	// GetReplay returns how far a replay is.
+	GetReplay(context.Context, *v1.GetReplayRequest) (*v1.GetReplayResponse, error)
+	// PauseReplay stops a replay until ResumeReplay.
+	PauseReplay(context.Context, *v1.PauseReplayRequest) (*v1.PauseReplayResponse, error)
+	// ResumeReplay lets a paused replay go on.
+	ResumeReplay(context.Context, *v1.ResumeReplayRequest) (*v1.ResumeReplayResponse, error)
+	// CancelReplay ends a replay; what it has restarted goes on.
+	CancelReplay(context.Context, *v1.CancelReplayRequest) (*v1.CancelReplayResponse, error)
+	// WatchDeliveries streams deliveries as they change, from now on.
+	WatchDeliveries(context.Context, *v1.WatchDeliveriesRequest) (*connect.ServerStreamForClient[v1.WatchDeliveriesResponse], error)
 }
 
 // NewDeliveryServiceClient constructs a client for the holdfast.v1.DeliveryService service. By
@@ -74,13 +116,74 @@ func NewDeliveryServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		retryDelivery: connect.NewClient[v1.RetryDeliveryRequest, v1.RetryDeliveryResponse](
+			httpClient,
+			baseURL+DeliveryServiceRetryDeliveryProcedure,
+			connect.WithSchema(deliveryServiceMethods.ByName("RetryDelivery")),
+			connect.WithClientOptions(opts...),
+		),
+		cancelDelivery: connect.NewClient[v1.CancelDeliveryRequest, v1.CancelDeliveryResponse](
+			httpClient,
+			baseURL+DeliveryServiceCancelDeliveryProcedure,
+			connect.WithSchema(deliveryServiceMethods.ByName("CancelDelivery")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		replayDeliveries: connect.NewClient[v1.ReplayDeliveriesRequest, v1.ReplayDeliveriesResponse](
+			httpClient,
+			baseURL+DeliveryServiceReplayDeliveriesProcedure,
+			connect.WithSchema(deliveryServiceMethods.ByName("ReplayDeliveries")),
+			connect.WithClientOptions(opts...),
+		),
+		getReplay: connect.NewClient[v1.GetReplayRequest, v1.GetReplayResponse](
+			httpClient,
+			baseURL+DeliveryServiceGetReplayProcedure,
+			connect.WithSchema(deliveryServiceMethods.ByName("GetReplay")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		pauseReplay: connect.NewClient[v1.PauseReplayRequest, v1.PauseReplayResponse](
+			httpClient,
+			baseURL+DeliveryServicePauseReplayProcedure,
+			connect.WithSchema(deliveryServiceMethods.ByName("PauseReplay")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		resumeReplay: connect.NewClient[v1.ResumeReplayRequest, v1.ResumeReplayResponse](
+			httpClient,
+			baseURL+DeliveryServiceResumeReplayProcedure,
+			connect.WithSchema(deliveryServiceMethods.ByName("ResumeReplay")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		cancelReplay: connect.NewClient[v1.CancelReplayRequest, v1.CancelReplayResponse](
+			httpClient,
+			baseURL+DeliveryServiceCancelReplayProcedure,
+			connect.WithSchema(deliveryServiceMethods.ByName("CancelReplay")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		watchDeliveries: connect.NewClient[v1.WatchDeliveriesRequest, v1.WatchDeliveriesResponse](
+			httpClient,
+			baseURL+DeliveryServiceWatchDeliveriesProcedure,
+			connect.WithSchema(deliveryServiceMethods.ByName("WatchDeliveries")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // deliveryServiceClient implements DeliveryServiceClient.
 type deliveryServiceClient struct {
-	getDelivery    *connect.Client[v1.GetDeliveryRequest, v1.GetDeliveryResponse]
-	listDeliveries *connect.Client[v1.ListDeliveriesRequest, v1.ListDeliveriesResponse]
+	getDelivery      *connect.Client[v1.GetDeliveryRequest, v1.GetDeliveryResponse]
+	listDeliveries   *connect.Client[v1.ListDeliveriesRequest, v1.ListDeliveriesResponse]
+	retryDelivery    *connect.Client[v1.RetryDeliveryRequest, v1.RetryDeliveryResponse]
+	cancelDelivery   *connect.Client[v1.CancelDeliveryRequest, v1.CancelDeliveryResponse]
+	replayDeliveries *connect.Client[v1.ReplayDeliveriesRequest, v1.ReplayDeliveriesResponse]
+	getReplay        *connect.Client[v1.GetReplayRequest, v1.GetReplayResponse]
+	pauseReplay      *connect.Client[v1.PauseReplayRequest, v1.PauseReplayResponse]
+	resumeReplay     *connect.Client[v1.ResumeReplayRequest, v1.ResumeReplayResponse]
+	cancelReplay     *connect.Client[v1.CancelReplayRequest, v1.CancelReplayResponse]
+	watchDeliveries  *connect.Client[v1.WatchDeliveriesRequest, v1.WatchDeliveriesResponse]
 }
 
 // GetDelivery calls holdfast.v1.DeliveryService.GetDelivery.
@@ -101,12 +204,98 @@ func (c *deliveryServiceClient) ListDeliveries(ctx context.Context, req *v1.List
 	return nil, err
 }
 
+// RetryDelivery calls holdfast.v1.DeliveryService.RetryDelivery.
+func (c *deliveryServiceClient) RetryDelivery(ctx context.Context, req *v1.RetryDeliveryRequest) (*v1.RetryDeliveryResponse, error) {
+	response, err := c.retryDelivery.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// CancelDelivery calls holdfast.v1.DeliveryService.CancelDelivery.
+func (c *deliveryServiceClient) CancelDelivery(ctx context.Context, req *v1.CancelDeliveryRequest) (*v1.CancelDeliveryResponse, error) {
+	response, err := c.cancelDelivery.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ReplayDeliveries calls holdfast.v1.DeliveryService.ReplayDeliveries.
+func (c *deliveryServiceClient) ReplayDeliveries(ctx context.Context, req *v1.ReplayDeliveriesRequest) (*v1.ReplayDeliveriesResponse, error) {
+	response, err := c.replayDeliveries.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetReplay calls holdfast.v1.DeliveryService.GetReplay.
+func (c *deliveryServiceClient) GetReplay(ctx context.Context, req *v1.GetReplayRequest) (*v1.GetReplayResponse, error) {
+	response, err := c.getReplay.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// PauseReplay calls holdfast.v1.DeliveryService.PauseReplay.
+func (c *deliveryServiceClient) PauseReplay(ctx context.Context, req *v1.PauseReplayRequest) (*v1.PauseReplayResponse, error) {
+	response, err := c.pauseReplay.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ResumeReplay calls holdfast.v1.DeliveryService.ResumeReplay.
+func (c *deliveryServiceClient) ResumeReplay(ctx context.Context, req *v1.ResumeReplayRequest) (*v1.ResumeReplayResponse, error) {
+	response, err := c.resumeReplay.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// CancelReplay calls holdfast.v1.DeliveryService.CancelReplay.
+func (c *deliveryServiceClient) CancelReplay(ctx context.Context, req *v1.CancelReplayRequest) (*v1.CancelReplayResponse, error) {
+	response, err := c.cancelReplay.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// WatchDeliveries calls holdfast.v1.DeliveryService.WatchDeliveries.
+func (c *deliveryServiceClient) WatchDeliveries(ctx context.Context, req *v1.WatchDeliveriesRequest) (*connect.ServerStreamForClient[v1.WatchDeliveriesResponse], error) {
+	return c.watchDeliveries.CallServerStream(ctx, connect.NewRequest(req))
+}
+
 // DeliveryServiceHandler is an implementation of the holdfast.v1.DeliveryService service.
 type DeliveryServiceHandler interface {
 	// GetDelivery returns one delivery with its attempts.
 	GetDelivery(context.Context, *v1.GetDeliveryRequest) (*v1.GetDeliveryResponse, error)
 	// ListDeliveries returns deliveries, the newest first.
 	ListDeliveries(context.Context, *v1.ListDeliveriesRequest) (*v1.ListDeliveriesResponse, error)
+	// RetryDelivery has a delivery attempted now, whatever its state: one that waits or is held goes on at once, one that
+	// ended begins another round of attempts with the same event.
+	RetryDelivery(context.Context, *v1.RetryDeliveryRequest) (*v1.RetryDeliveryResponse, error)
+	// CancelDelivery ends a delivery that waits or is held.
+	CancelDelivery(context.Context, *v1.CancelDeliveryRequest) (*v1.CancelDeliveryResponse, error)
+	// ReplayDeliveries sends again what matches, however much that is, or counts it (preview). The replay goes on by itself;
+	// GetReplay tells how far it is.
+	ReplayDeliveries(context.Context, *v1.ReplayDeliveriesRequest) (*v1.ReplayDeliveriesResponse, error)
+	// GetReplay returns how far a replay is.
+	GetReplay(context.Context, *v1.GetReplayRequest) (*v1.GetReplayResponse, error)
+	// PauseReplay stops a replay until ResumeReplay.
+	PauseReplay(context.Context, *v1.PauseReplayRequest) (*v1.PauseReplayResponse, error)
+	// ResumeReplay lets a paused replay go on.
+	ResumeReplay(context.Context, *v1.ResumeReplayRequest) (*v1.ResumeReplayResponse, error)
+	// CancelReplay ends a replay; what it has restarted goes on.
+	CancelReplay(context.Context, *v1.CancelReplayRequest) (*v1.CancelReplayResponse, error)
+	// WatchDeliveries streams deliveries as they change, from now on.
+	WatchDeliveries(context.Context, *v1.WatchDeliveriesRequest, *connect.ServerStream[v1.WatchDeliveriesResponse]) error
 }
 
 // NewDeliveryServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -130,12 +319,81 @@ func NewDeliveryServiceHandler(svc DeliveryServiceHandler, opts ...connect.Handl
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	deliveryServiceRetryDeliveryHandler := connect.NewUnaryHandlerSimple(
+		DeliveryServiceRetryDeliveryProcedure,
+		svc.RetryDelivery,
+		connect.WithSchema(deliveryServiceMethods.ByName("RetryDelivery")),
+		connect.WithHandlerOptions(opts...),
+	)
+	deliveryServiceCancelDeliveryHandler := connect.NewUnaryHandlerSimple(
+		DeliveryServiceCancelDeliveryProcedure,
+		svc.CancelDelivery,
+		connect.WithSchema(deliveryServiceMethods.ByName("CancelDelivery")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	deliveryServiceReplayDeliveriesHandler := connect.NewUnaryHandlerSimple(
+		DeliveryServiceReplayDeliveriesProcedure,
+		svc.ReplayDeliveries,
+		connect.WithSchema(deliveryServiceMethods.ByName("ReplayDeliveries")),
+		connect.WithHandlerOptions(opts...),
+	)
+	deliveryServiceGetReplayHandler := connect.NewUnaryHandlerSimple(
+		DeliveryServiceGetReplayProcedure,
+		svc.GetReplay,
+		connect.WithSchema(deliveryServiceMethods.ByName("GetReplay")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	deliveryServicePauseReplayHandler := connect.NewUnaryHandlerSimple(
+		DeliveryServicePauseReplayProcedure,
+		svc.PauseReplay,
+		connect.WithSchema(deliveryServiceMethods.ByName("PauseReplay")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	deliveryServiceResumeReplayHandler := connect.NewUnaryHandlerSimple(
+		DeliveryServiceResumeReplayProcedure,
+		svc.ResumeReplay,
+		connect.WithSchema(deliveryServiceMethods.ByName("ResumeReplay")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	deliveryServiceCancelReplayHandler := connect.NewUnaryHandlerSimple(
+		DeliveryServiceCancelReplayProcedure,
+		svc.CancelReplay,
+		connect.WithSchema(deliveryServiceMethods.ByName("CancelReplay")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	deliveryServiceWatchDeliveriesHandler := connect.NewServerStreamHandlerSimple(
+		DeliveryServiceWatchDeliveriesProcedure,
+		svc.WatchDeliveries,
+		connect.WithSchema(deliveryServiceMethods.ByName("WatchDeliveries")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/holdfast.v1.DeliveryService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case DeliveryServiceGetDeliveryProcedure:
 			deliveryServiceGetDeliveryHandler.ServeHTTP(w, r)
 		case DeliveryServiceListDeliveriesProcedure:
 			deliveryServiceListDeliveriesHandler.ServeHTTP(w, r)
+		case DeliveryServiceRetryDeliveryProcedure:
+			deliveryServiceRetryDeliveryHandler.ServeHTTP(w, r)
+		case DeliveryServiceCancelDeliveryProcedure:
+			deliveryServiceCancelDeliveryHandler.ServeHTTP(w, r)
+		case DeliveryServiceReplayDeliveriesProcedure:
+			deliveryServiceReplayDeliveriesHandler.ServeHTTP(w, r)
+		case DeliveryServiceGetReplayProcedure:
+			deliveryServiceGetReplayHandler.ServeHTTP(w, r)
+		case DeliveryServicePauseReplayProcedure:
+			deliveryServicePauseReplayHandler.ServeHTTP(w, r)
+		case DeliveryServiceResumeReplayProcedure:
+			deliveryServiceResumeReplayHandler.ServeHTTP(w, r)
+		case DeliveryServiceCancelReplayProcedure:
+			deliveryServiceCancelReplayHandler.ServeHTTP(w, r)
+		case DeliveryServiceWatchDeliveriesProcedure:
+			deliveryServiceWatchDeliveriesHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -151,4 +409,36 @@ func (UnimplementedDeliveryServiceHandler) GetDelivery(context.Context, *v1.GetD
 
 func (UnimplementedDeliveryServiceHandler) ListDeliveries(context.Context, *v1.ListDeliveriesRequest) (*v1.ListDeliveriesResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.DeliveryService.ListDeliveries is not implemented"))
+}
+
+func (UnimplementedDeliveryServiceHandler) RetryDelivery(context.Context, *v1.RetryDeliveryRequest) (*v1.RetryDeliveryResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.DeliveryService.RetryDelivery is not implemented"))
+}
+
+func (UnimplementedDeliveryServiceHandler) CancelDelivery(context.Context, *v1.CancelDeliveryRequest) (*v1.CancelDeliveryResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.DeliveryService.CancelDelivery is not implemented"))
+}
+
+func (UnimplementedDeliveryServiceHandler) ReplayDeliveries(context.Context, *v1.ReplayDeliveriesRequest) (*v1.ReplayDeliveriesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.DeliveryService.ReplayDeliveries is not implemented"))
+}
+
+func (UnimplementedDeliveryServiceHandler) GetReplay(context.Context, *v1.GetReplayRequest) (*v1.GetReplayResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.DeliveryService.GetReplay is not implemented"))
+}
+
+func (UnimplementedDeliveryServiceHandler) PauseReplay(context.Context, *v1.PauseReplayRequest) (*v1.PauseReplayResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.DeliveryService.PauseReplay is not implemented"))
+}
+
+func (UnimplementedDeliveryServiceHandler) ResumeReplay(context.Context, *v1.ResumeReplayRequest) (*v1.ResumeReplayResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.DeliveryService.ResumeReplay is not implemented"))
+}
+
+func (UnimplementedDeliveryServiceHandler) CancelReplay(context.Context, *v1.CancelReplayRequest) (*v1.CancelReplayResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.DeliveryService.CancelReplay is not implemented"))
+}
+
+func (UnimplementedDeliveryServiceHandler) WatchDeliveries(context.Context, *v1.WatchDeliveriesRequest, *connect.ServerStream[v1.WatchDeliveriesResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.DeliveryService.WatchDeliveries is not implemented"))
 }

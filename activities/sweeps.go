@@ -1,0 +1,139 @@
+package activities
+
+import (
+	"context"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/emprops/holdfast"
+)
+
+// The kinds of a sweep through the open deliveries of a webhook.
+const (
+	SweepHold    = "hold"    // waiting retries stop at once
+	SweepRelease = "release" // held ones go on, the oldest first
+	SweepCancel  = "cancel"  // the webhook is deleted
+)
+
+// HeldDelivery is an entry of the index of held deliveries.
+type HeldDelivery struct {
+	EventID   string
+	CreatedAt int64 // ms
+}
+
+// HeldIndex knows which deliveries of a webhook are held, the oldest first. CodeUnavailable.
+type HeldIndex interface {
+	Held(ctx context.Context, webhookID, after string, limit int) (items []HeldDelivery, next string, err error)
+	// StateOf returns the recorded state of a delivery, "" when there is none.
+	StateOf(ctx context.Context, webhookID, eventID string) (holdfast.DeliveryState, error)
+}
+
+// OpenDeliveries lists the open delivery workflows of a webhook as Temporal knows them, in no order, and signals them.
+type OpenDeliveries interface {
+	// Open returns event ids; held narrows to those that are held or those that are not.
+	Open(ctx context.Context, webhookID string, held bool, size int, token []byte) (eventIDs []string, next []byte, err error)
+	// Signal sends a signal; CodeNotFound when the delivery is not open.
+	Signal(ctx context.Context, webhookID, eventID, signal, reason string) error
+}
+
+// Sweeps holds the activities of the Sweep workflow.
+type Sweeps struct {
+	Held HeldIndex
+	Open OpenDeliveries
+	// PageSize is how many deliveries are released at once: as many as may be attempted side by side.
+	PageSize int
+}
+
+// SweepPageRequest asks for one page of a sweep.
+type SweepPageRequest struct {
+	WebhookID string `json:"webhook_id"`
+	Kind      string `json:"kind"`
+	Signal    string `json:"signal"`
+	After     string `json:"after,omitempty"` // in the index of held deliveries
+	Token     []byte `json:"token,omitempty"` // in the list of open workflows
+	// Listed is set in the second part of a sweep: what the index does not know, as after a loss of Redis.
+	Listed bool `json:"listed,omitempty"`
+}
+
+// SweepPageResult tells how a page went and where the next one begins; both are empty at the end of a part.
+type SweepPageResult struct {
+	Signalled int    `json:"signalled"`
+	After     string `json:"after,omitempty"`
+	Token     []byte `json:"token,omitempty"`
+}
+
+const (
+	listedPage      = 200
+	releasePatience = 3 * time.Second       // how long a page waits for its first attempts before the next one goes
+	releasePoll     = 20 * time.Millisecond // between two looks
+)
+
+// SweepPage signals one page of deliveries. A page of a release ends when its deliveries have been attempted, or after a
+// while: the order holds from page to page, and a slow receiver sets the pace.
+func (a *Sweeps) SweepPage(ctx context.Context, in SweepPageRequest) (SweepPageResult, error) {
+	if in.Listed {
+		return a.listed(ctx, in)
+	}
+	items, next, err := a.Held.Held(ctx, in.WebhookID, in.After, a.PageSize)
+	if err != nil {
+		return SweepPageResult{}, failure(err)
+	}
+	result := SweepPageResult{After: next}
+	var sent []string
+	for _, d := range items {
+		switch err := a.Open.Signal(ctx, in.WebhookID, d.EventID, in.Signal, in.Kind); holdfast.ErrorCode(err) {
+		case "":
+			sent = append(sent, d.EventID)
+		case holdfast.CodeNotFound: // it ended by other means
+		default:
+			return result, failure(err)
+		}
+		activity.RecordHeartbeat(ctx)
+	}
+	result.Signalled = len(sent)
+	if in.Kind == SweepRelease {
+		a.awaitAttempts(ctx, in.WebhookID, sent)
+	}
+	return result, nil
+}
+
+// awaitAttempts returns when none of the deliveries is held any more.
+func (a *Sweeps) awaitAttempts(ctx context.Context, webhookID string, eventIDs []string) {
+	ctx, cancel := context.WithTimeout(ctx, releasePatience)
+	defer cancel()
+	tick := time.NewTicker(releasePoll)
+	defer tick.Stop()
+	for _, id := range eventIDs {
+		for {
+			state, err := a.Held.StateOf(ctx, webhookID, id)
+			if err != nil || state != holdfast.DeliveryHeld {
+				break
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+func (a *Sweeps) listed(ctx context.Context, in SweepPageRequest) (SweepPageResult, error) {
+	ids, next, err := a.Open.Open(ctx, in.WebhookID, in.Kind != SweepHold, listedPage, in.Token)
+	if err != nil {
+		return SweepPageResult{}, failure(err)
+	}
+	result := SweepPageResult{Token: next}
+	for _, id := range ids {
+		switch err := a.Open.Signal(ctx, in.WebhookID, id, in.Signal, in.Kind); holdfast.ErrorCode(err) {
+		case "":
+			result.Signalled++
+		case holdfast.CodeNotFound:
+		default:
+			return result, failure(err)
+		}
+		activity.RecordHeartbeat(ctx)
+	}
+	return result, nil
+}
