@@ -226,7 +226,7 @@ func TestHostileExpressionsAreCutShort(t *testing.T) {
 		_, err = f.Match(view)
 		took := time.Since(began)
 		t.Logf("%-20s %8v  %v", name, took.Round(10*time.Microsecond), err)
-		require.Less(t, took, time.Second, name)
+		require.Less(t, took, 10*time.Second, name) // unbounded they take minutes to hours; machines may be busy
 		require.Error(t, err, name)
 	}
 }
