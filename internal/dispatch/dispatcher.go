@@ -43,6 +43,8 @@ type Registry interface {
 	CurrentAt(ctx context.Context, position registry.Position) error
 	// Unreachable tells that the source cannot be read: the snapshot in use may be behind.
 	Unreachable(cause error)
+	// Degraded returns why the snapshot may be behind, "" when it was current at the last look.
+	Degraded() string
 	Snapshot() (*registry.Snapshot, error)
 }
 
@@ -276,7 +278,8 @@ func unfinished(err error) error {
 // With Redis away it matches on the last good snapshot and recognises no repeated id (G5).
 func (d *Dispatcher) take(ctx context.Context, events []*holdfast.Event) ([]intakeResult, error) {
 	results := make([]intakeResult, len(events))
-	if d.now().UnixNano() >= d.redisOut.Load() {
+	// A node whose registry was refreshed meanwhile counts as current again, so it must look again.
+	if d.registry.Degraded() == "" || d.now().UnixNano() >= d.redisOut.Load() {
 		d.begin(ctx, events, results)
 	}
 	snapshot, err := d.registry.Snapshot()

@@ -526,6 +526,23 @@ func TestG5_RedisAwayPublishesOnTheLastSnapshot(t *testing.T) {
 	require.NotNil(t, b.marks.of("evt_back"))
 }
 
+// Redis was away a moment ago, but the registry has been refreshed since and counts as current: had the event not looked
+// again, it would be matched on what may be old by a node that says it is not.
+func TestG2_RedisIsAskedAgainAsSoonAsTheRegistryIsCurrent(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, webhooks(1, "job_failed"))
+	b.marks.fail = holdfast.Errorf(holdfast.CodeUnavailable, "down")
+	_, err := b.Publish(t.Context(), event("evt_1"))
+	require.NoError(t, err)
+	_, err = b.Publish(t.Context(), event("evt_2"))
+	require.NoError(t, err)
+	require.Equal(t, 1, b.marks.begins, "not so soon while the registry is behind")
+	require.NoError(t, b.cache.Current(t.Context()))
+	_, err = b.Publish(t.Context(), event("evt_3"))
+	require.NoError(t, err)
+	require.Equal(t, 2, b.marks.begins)
+}
+
 func TestPublish_RegistryNotLoadedIsUnavailableAndClaimsNothing(t *testing.T) {
 	t.Parallel()
 	b := newBundle(t, nil)
