@@ -3,16 +3,8 @@ package workflows
 import (
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/emprops/holdfast"
 	"github.com/emprops/holdfast/activities"
 )
-
-// AutoDisconnect is the payload of the signal auto-disconnect: deliveries say that their webhook is to be disconnected.
-type AutoDisconnect struct {
-	Cause    holdfast.DisconnectCause `json:"cause"`
-	Failures int                      `json:"failures"`
-	Reason   string                   `json:"reason"`
-}
 
 // disconnects tells registrations that their webhooks are to be disconnected, each once.
 type disconnects struct {

@@ -101,7 +101,7 @@ func Replay(ctx workflow.Context, in ReplayInput) (ReplayStatus, error) {
 func (r *replay) page(ctx workflow.Context) (done bool, err error) {
 	limit := min(replayPage, max(1, int(r.in.PerSecond)))
 	var result activities.ReplayPageResult
-	err = workflow.ExecuteActivity(patient(ctx), replays.ReplayPage, activities.ReplayPageRequest{
+	err = workflow.ExecuteActivity(paged(ctx), replays.ReplayPage, activities.ReplayPageRequest{
 		ReplayID: r.in.ID, Filter: r.in.Filter, PageToken: r.in.PageToken, Limit: limit,
 	}).Get(ctx, &result)
 	if err != nil {
@@ -158,8 +158,8 @@ var (
 	sweeps  *activities.Sweeps
 )
 
-// patient is for activities that go through many deliveries.
-func patient(ctx workflow.Context) workflow.Context {
+// paged is for activities that go through many deliveries.
+func paged(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue: QueueMain, StartToCloseTimeout: 2 * time.Minute, HeartbeatTimeout: 30 * time.Second, RetryPolicy: weFailed,
 	})

@@ -92,7 +92,7 @@ func (in *SweepInput) signal() string {
 // page does one page, and at the end of a part moves on to the next part, round or the end.
 func (in *SweepInput) page(ctx workflow.Context) error {
 	var result activities.SweepPageResult
-	err := workflow.ExecuteActivity(patient(ctx), sweeps.SweepPage, activities.SweepPageRequest{
+	err := workflow.ExecuteActivity(paged(ctx), sweeps.SweepPage, activities.SweepPageRequest{
 		WebhookID: in.WebhookID, Kind: in.Status.Kind, Signal: in.signal(), After: in.After, Token: in.Token, Listed: in.Listed,
 	}).Get(ctx, &result)
 	if err != nil {
