@@ -317,6 +317,9 @@ func TestValidateChecksRelations(t *testing.T) {
 		"redis scheme":           {func(c *Config) { c.Redis.URL = "http://localhost" }, "redis.url: "},
 		"redis prefix":           {func(c *Config) { c.Redis.Prefix = "" }, "redis.prefix: "},
 		"emprops mode":           {func(c *Config) { c.EMPROPS.Mode = "maybe"; c.EMPROPS.URL = "http://e" }, "emprops.mode: "},
+		"alerts URL":             {func(c *Config) { c.Alerts.URL = "hooks.example" }, "alerts.url: must be an http:// or https:// URL"},
+		"alerts token alone":     {func(c *Config) { c.Alerts.Token = "a" }, "alerts.token: needs alerts.url"},
+		"alerts token":           {func(c *Config) { c.Alerts = Alerts{URL: "http://h", Token: "a b"} }, "alerts.token: must not contain"},
 		"emprops URL":            {func(c *Config) { c.EMPROPS.URL = "e" }, "emprops.url: "},
 		"timeout":                {func(c *Config) { c.Delivery.Timeout = time.Hour }, "delivery.timeout: "},
 		"cutoff over timeout":    {func(c *Config) { c.Delivery.FastCutoff = time.Minute }, "delivery.fast_cutoff: must be positive and not longer than delivery.timeout, which is 30s"},
@@ -379,6 +382,7 @@ func TestG8_PrintShowsNoSecret(t *testing.T) {
 		"HUB_REDIS_URL=rediss://user:hush3@redis.example:6380/2?password=hush4&db=1", "EMPROPS_API_KEY=hush5",
 		"EMPROPS_API_URL=https://me:hush6@api.example", "TEMPORAL_API_KEY=hush7", "TEMPORAL_TLS_CLIENT_KEY_DATA=hush8",
 		"TEMPORAL_TLS_CLIENT_CERT_DATA=hush9", "TEMPORAL_TLS_SERVER_CA_CERT_DATA=hush0",
+		"HOLDFAST_ALERTS_URL=https://hooks.example/hush", "HOLDFAST_ALERTS_TOKEN=hush",
 	)
 	printed := c.Redacted()
 	require.NotContains(t, printed, "hush")

@@ -413,7 +413,7 @@ var settings = []setting{
 		at:    func(c *Config) any { return &c.Security.CORSOrigins },
 	},
 	{
-		key: "alerts.url", flag: "alerts-url", arg: "URL", commands: everywhere, url: true,
+		key: "alerts.url", flag: "alerts-url", arg: "URL", commands: everywhere, secret: true, // its path often is a credential
 		doc: "where alerts are posted as JSON, when they begin and when they end; unset, they are logged and listed only",
 		at:  func(c *Config) any { return &c.Alerts.URL },
 	},

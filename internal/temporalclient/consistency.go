@@ -90,10 +90,11 @@ func (c *Consistency) CheckNow(ctx context.Context, wait time.Duration) (holdfas
 	defer cancel()
 	var result workflows.CheckResult
 	err = run.Get(waiting, &result)
+	var expired *serviceerror.DeadlineExceeded // the server knows the deadline as well and may be the first to notice
 	switch {
 	case err == nil:
 		return result.ConsistencyReport, nil
-	case waiting.Err() != nil:
+	case waiting.Err() != nil, errors.As(err, &expired), errors.Is(err, context.DeadlineExceeded):
 		return holdfast.ConsistencyReport{}, holdfast.Wrap(holdfast.CodeExhausted, err,
 			"the consistency check takes longer than %s; its report will be among the last ones", wait)
 	}
