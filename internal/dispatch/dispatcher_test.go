@@ -111,6 +111,10 @@ func (f fixed) Changes(context.Context, int64) (registry.Feed, error) {
 	return registry.Feed{Position: registry.Position{Revision: 1}, Full: true, Webhooks: f}, nil
 }
 
+func (f fixed) Everything(ctx context.Context, since int64) (registry.Feed, error) { return f.Changes(ctx, since) }
+
+func (f fixed) Distrust(context.Context, string, string) error { return nil }
+
 func webhooks(n int, eventType string) fixed {
 	var all fixed
 	for i := range n {
@@ -220,7 +224,9 @@ type bundle struct {
 
 func newBundle(t testing.TB, hooks fixed, options ...func(*Options)) *bundle {
 	b := &bundle{marks: &marks{byID: map[string]*Mark{}}, starter: &starter{}}
-	b.cache = &cache{Registry: registry.New(hooks, func(string, int64) uint64 { return 0 }, time.Second, zap.NewNop())}
+	b.cache = &cache{Registry: registry.New(hooks, registry.Options{
+		DigestOf: func(string, int64) uint64 { return 0 }, ParseDigest: func(string) uint64 { return 0 },
+	}, zap.NewNop())}
 	if hooks != nil {
 		require.NoError(t, b.cache.Registry.Current(t.Context()))
 	}

@@ -18,13 +18,37 @@ var operations = map[string]func(context.Context, *Store) error{
 		_, err := s.WriteWebhook(ctx, testWebhook("wh_1"))
 		return err
 	},
-	"RemoveWebhook":    func(ctx context.Context, s *Store) error { _, _, err := s.RemoveWebhook(ctx, "wh_1"); return err },
-	"ReadWebhook":      func(ctx context.Context, s *Store) error { _, _, err := s.ReadWebhook(ctx, "wh_1"); return err },
-	"ActiveIDs":        func(ctx context.Context, s *Store) error { _, err := s.ActiveIDs(ctx); return err },
-	"ResetFailures":    func(ctx context.Context, s *Store) error { return s.ResetFailures(ctx, "wh_1") },
-	"Position":         func(ctx context.Context, s *Store) error { _, err := s.Position(ctx); return err },
-	"Changes":          func(ctx context.Context, s *Store) error { _, err := s.Changes(ctx, 1); return err },
-	"Changes full":     func(ctx context.Context, s *Store) error { _, err := s.Changes(ctx, 0); return err },
+	"RemoveWebhook": func(ctx context.Context, s *Store) error { _, _, err := s.RemoveWebhook(ctx, "wh_1"); return err },
+	"ReadWebhook":   func(ctx context.Context, s *Store) error { _, _, err := s.ReadWebhook(ctx, "wh_1"); return err },
+	"ActiveIDs":     func(ctx context.Context, s *Store) error { _, err := s.ActiveIDs(ctx); return err },
+	"ResetFailures": func(ctx context.Context, s *Store) error { return s.ResetFailures(ctx, "wh_1") },
+	"Position":      func(ctx context.Context, s *Store) error { _, err := s.Position(ctx); return err },
+	"Changes":       func(ctx context.Context, s *Store) error { _, err := s.Changes(ctx, 1); return err },
+	"Changes full":  func(ctx context.Context, s *Store) error { _, err := s.Changes(ctx, 0); return err },
+	"Everything":    func(ctx context.Context, s *Store) error { _, err := s.Everything(ctx, 0); return err },
+	"MarkComplete": func(ctx context.Context, s *Store) error {
+		at, err := s.Position(ctx)
+		if err != nil {
+			return err
+		}
+		return s.MarkComplete(ctx, at.Incarnation)
+	},
+	"MarkIncomplete": func(ctx context.Context, s *Store) error { return s.MarkIncomplete(ctx, "a test") },
+	"Distrust":       func(ctx context.Context, s *Store) error { return s.Distrust(ctx, "x", "a test") },
+	"Audit":          func(ctx context.Context, s *Store) error { _, err := s.Audit(ctx); return err },
+	"RepairActiveSet": func(ctx context.Context, s *Store) error {
+		_, err := s.RepairActiveSet(ctx, []string{"wh_1"})
+		return err
+	},
+	"RebuildDigest": func(ctx context.Context, s *Store) error { return s.RebuildDigest(ctx) },
+	"RaiseAlert": func(ctx context.Context, s *Store) error {
+		_, err := s.RaiseAlert(ctx, holdfast.Alert{Kind: holdfast.AlertDrift, Subject: "x"})
+		return err
+	},
+	"ResolveAlert":     func(ctx context.Context, s *Store) error { _, err := s.ResolveAlert(ctx, "drift:x"); return err },
+	"Alerts":           func(ctx context.Context, s *Store) error { _, err := s.Alerts(ctx); return err },
+	"SaveReport":       func(ctx context.Context, s *Store) error { return s.SaveReport(ctx, holdfast.ConsistencyReport{}) },
+	"Reports":          func(ctx context.Context, s *Store) error { _, err := s.Reports(ctx, 5); return err },
 	"Heartbeat":        func(ctx context.Context, s *Store) error { return s.Heartbeat(ctx, Node{ID: "n"}) },
 	"Nodes":            func(ctx context.Context, s *Store) error { _, _, err := s.Nodes(ctx); return err },
 	"RemoveNode":       func(ctx context.Context, s *Store) error { return s.RemoveNode(ctx, "n") },
@@ -95,14 +119,15 @@ func TestD09_FailuresAreNeverEmptiness(t *testing.T) {
 	for rule, names := range map[string][]string{
 		"-hget":             {"ReadWebhook", "Delivery", "Settled", "Record", "ListDeliveries of one"},
 		"-hmget":            {"ListDeliveries", "Changes full", "ListDeliveries of one webhook"},
-		"-hgetall":          {"ReadWebhook", "Stats", "Nodes"},
+		"-hgetall":          {"ReadWebhook", "Stats", "Nodes", "Alerts"},
 		"-smembers":         {"ActiveIDs", "Receivers", "CreateReceiver"},
-		"-sismember":        {"ReadWebhook"},
-		"-hscan":            {"Changes full"},
+		"-sismember":        {"ReadWebhook", "Audit"},
+		"-sscan":            {"Audit"},
+		"-hscan":            {"Changes full", "Everything", "Audit", "RebuildDigest"},
 		"-xrange":           {"Changes"},
 		"-mget":             {"Position", "BeginEvents", "BeginEvents none"},
 		"-zrevrangebyscore": {"ListDeliveries", "ListDeliveries of one webhook"},
-		"-lrange":           {"Attempts", "Log", "ReceivedRequests"},
+		"-lrange":           {"Attempts", "Log", "ReceivedRequests", "Reports"},
 		"-get":              {"EventMark", "Receiver", "ReceivedRequests", "ReleaseEvents", "ClearReceivedRequests"},
 		"-llen":             {"Receiver", "Receivers", "ClearReceivedRequests"},
 		"-pttl":             {"AddReceivedRequest"},

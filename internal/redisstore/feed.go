@@ -200,13 +200,31 @@ func (s *Store) catchUp(ctx context.Context, began Position, entries map[string]
 	return at, reach == reached && at.Incarnation == began.Incarnation && at.Complete == began.Complete, err
 }
 
-// addRemoved notes what was removed since a registry that is not complete began.
+// addRemoved notes what was removed since a registry that is not complete began, and before as far back as the stream
+// goes: nodes that missed a removal must not keep the webhook.
 func (s *Store) addRemoved(ctx context.Context, entries map[string]entry) error {
+	for from := "-"; ; {
+		page, err := s.client.XRangeN(ctx, s.keys.changes(), from, "+", pageSize).Result()
+		if err != nil {
+			return err
+		}
+		for _, change := range page {
+			id, _ := change.Values["id"].(string)
+			if delete(entries, id); change.Values["op"] == "remove" {
+				revision, _, _ := strings.Cut(change.ID, "-")
+				entries[id] = entry{removed: parseInt(revision)}
+			}
+		}
+		if len(page) < pageSize {
+			break
+		}
+		from = "(" + page[len(page)-1].ID
+	}
 	iter := s.client.HScan(ctx, s.keys.removed(), 0, "", pageSize).Iterator()
 	for iter.Next(ctx) {
 		id := iter.Val()
 		if iter.Next(ctx) {
-			entries[id] = entry{removed: parseInt(iter.Val())}
+			entries[id] = entry{removed: max(entries[id].removed, parseInt(iter.Val()))}
 		}
 	}
 	return iter.Err()

@@ -22,7 +22,7 @@ func (n *node) apply(f Feed) {
 	if f.Full {
 		n.webhooks, n.poisoned = map[string]*holdfast.Webhook{}, map[string]Poisoned{}
 	}
-	for _, id := range f.Removed {
+	for id := range f.Removed {
 		delete(n.webhooks, id)
 		delete(n.poisoned, id)
 	}
@@ -185,8 +185,9 @@ func TestChangesAreFullWhenTheStreamCannotTell(t *testing.T) {
 		return f
 	}
 	require.True(t, changes(0).Full)
-	require.True(t, changes(second+1000).Full, "ahead of Redis")
-	require.True(t, changes(first-1).Full, "not of this history")
+	require.True(t, changes(second+1000).Foreign, "ahead of Redis")
+	require.True(t, changes(second-1).Foreign, "not of this history")
+	require.True(t, changes(first-1).Full, "older than the stream")
 	f := changes(first)
 	require.False(t, f.Full)
 	require.Len(t, f.Webhooks, 1)
@@ -203,7 +204,7 @@ func TestChangesAreFullWhenTheStreamCannotTell(t *testing.T) {
 	require.True(t, existed)
 	f = changes(last)
 	require.False(t, f.Full)
-	require.Equal(t, []string{"wh_2"}, f.Removed)
+	require.Equal(t, map[string]int64{"wh_2": f.Position.Revision}, f.Removed)
 
 	require.NoError(t, srv.client.Del(ctx, "webhooks:revision").Err())
 	f = changes(last)

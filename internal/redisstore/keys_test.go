@@ -34,7 +34,8 @@ func scripts(k keys) map[string][]string {
 		"record": k.forRecord("wh_1"), "reset failures": k.forResetFailures("wh_1"),
 		"create receiver": k.forCreateReceiver("r", []string{"s", "t"}), "add request": k.forAddRequest("r"),
 		"one key each": {k.nodes(), k.event("e"), k.records("wh_1"), k.deliveries(), k.deliveriesOf("wh_2"), k.requests("r")},
-		"together":     {k.revision(), k.digest()},
+		"together":     k.forPosition(), "mark": k.forMark(), "audit": k.forAudit(), "inspect": k.forInspect(),
+		"repair": k.forRepair(), "digest": k.forDigest(), "alone": {k.alerts(), k.consistency()},
 	}
 }
 
@@ -83,7 +84,9 @@ func TestOnACluster(t *testing.T) {
 	t.Cleanup(func() { _ = client.Close() })
 	store := New(client, Options{Prefix: "{webhooks}"})
 	for _, name := range []string{
-		"Ping", "WriteWebhook", "ReadWebhook", "ActiveIDs", "ResetFailures", "Position", "Changes", "Changes full", "Heartbeat",
+		"Ping", "WriteWebhook", "ReadWebhook", "ActiveIDs", "ResetFailures", "Position", "Changes", "Changes full", "Everything",
+		"MarkComplete", "MarkIncomplete", "Distrust", "Audit", "RepairActiveSet", "RebuildDigest", "RaiseAlert", "ResolveAlert",
+		"Alerts", "SaveReport", "Reports", "Heartbeat",
 		"Nodes", "RemoveNode", "BeginEvents", "BeginEvents none", "ReleaseEvents", "SettleEvents", "EventMark", "Record", "Settled",
 		"Delivery", "ListDeliveries", "ListDeliveries of one webhook", "ListDeliveries of one", "Stats", "Attempts", "Log",
 		"CreateReceiver", "Receiver", "Receivers", "AddReceivedRequest", "ReceivedRequests", "ClearReceivedRequests",

@@ -218,6 +218,7 @@ func TestD10_NothingUnderARemovedWebhook(t *testing.T) {
 	}
 	require.ElementsMatch(t, []string{
 		"webhooks:revision", "webhooks:digest", "webhooks:changes", "webhooks:delivery_log", "webhooks:deliveries",
+		"webhooks:incarnation", "webhooks:removed",
 	}, keysOf(t, srv.client))
 	entries, err := store.Log(ctx, 0)
 	require.NoError(t, err)
