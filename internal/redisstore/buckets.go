@@ -96,21 +96,23 @@ func (s *Store) Totals(ctx context.Context) (Bucket, error) {
 	return total, nil
 }
 
-// add adds a stored bucket: attempts, successful ones, ms, deliveries delivered, exhausted, cancelled.
+// add adds a stored bucket: what succeeded at once (an attempt, its success and the delivery's end in one), ms, and what
+// else there is of attempts, successful attempts, deliveries delivered, exhausted and cancelled.
 func (b *Bucket) add(stored string) {
 	parts := strings.Fields(stored)
-	if len(parts) != 6 {
+	if len(parts) != 7 {
 		return
 	}
-	var n [6]float64
+	var n [7]int64
 	for i, part := range parts {
-		n[i], _ = strconv.ParseFloat(part, 64)
+		n[i] = parseInt(part)
 	}
-	b.Attempts += int64(n[0])
-	b.Successful += int64(n[1])
-	b.Failed += int64(n[0] - n[1])
-	b.ResponseTimeTotalMS += n[2]
-	b.Delivered += int64(n[3])
-	b.Exhausted += int64(n[4])
-	b.Cancelled += int64(n[5])
+	took, _ := strconv.ParseFloat(parts[1], 64)
+	b.ResponseTimeTotalMS += took
+	b.Attempts += n[0] + n[2]
+	b.Successful += n[0] + n[3]
+	b.Failed += n[2] - n[3]
+	b.Delivered += n[0] + n[4]
+	b.Exhausted += n[5]
+	b.Cancelled += n[6]
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -68,13 +69,32 @@ var operations = map[string]func(context.Context, *Store) error{
 		return err
 	},
 	"ListDeliveries of one webhook": func(ctx context.Context, s *Store) error {
-		_, _, err := s.ListDeliveries(ctx, DeliveryFilter{WebhookID: "wh_1", State: holdfast.DeliveryHeld}, 0, "")
+		_, _, err := s.ListDeliveries(ctx, DeliveryFilter{WebhookID: "wh_1", State: holdfast.DeliveryDelivered}, 0, "")
 		return err
 	},
 	"ListDeliveries of one": func(ctx context.Context, s *Store) error {
 		_, _, err := s.ListDeliveries(ctx, DeliveryFilter{WebhookID: "wh_1", EventID: "e"}, 0, "")
 		return err
 	},
+	"Held":      func(ctx context.Context, s *Store) error { _, _, err := s.Held(ctx, "wh_1", "", 0); return err },
+	"HeldCount": func(ctx context.Context, s *Store) error { _, err := s.HeldCount(ctx, "wh_1"); return err },
+	"CountDeliveries": func(ctx context.Context, s *Store) error {
+		_, _, err := s.CountDeliveries(ctx, DeliveryFilter{})
+		return err
+	},
+	"CountDeliveries of one webhook": func(ctx context.Context, s *Store) error {
+		_, _, err := s.CountDeliveries(ctx, DeliveryFilter{WebhookID: "wh_1"})
+		return err
+	},
+	"CountDeliveries of a state": func(ctx context.Context, s *Store) error {
+		_, _, err := s.CountDeliveries(ctx, DeliveryFilter{WebhookID: "wh_1", State: holdfast.DeliveryDelivered})
+		return err
+	},
+	"Pause":          func(ctx context.Context, s *Store) error { return s.Pause(ctx, "wh_1", time.Now().Add(time.Minute)) },
+	"Paused":         func(ctx context.Context, s *Store) error { _, err := s.Paused(ctx, "wh_1"); return err },
+	"Admit":          func(ctx context.Context, s *Store) error { _, err := s.Admit(ctx, "wh_1", 5); return err },
+	"Series":         func(ctx context.Context, s *Store) error { _, err := s.Series(ctx, "wh_1", Hourly, 5); return err },
+	"Totals":         func(ctx context.Context, s *Store) error { _, err := s.Totals(ctx); return err },
 	"Stats":          func(ctx context.Context, s *Store) error { _, err := s.Stats(ctx, "wh_1"); return err },
 	"Attempts":       func(ctx context.Context, s *Store) error { _, err := s.Attempts(ctx, "wh_1", 5); return err },
 	"Log":            func(ctx context.Context, s *Store) error { _, err := s.Log(ctx, 5); return err },
@@ -117,9 +137,9 @@ func TestD09_FailuresAreNeverEmptiness(t *testing.T) {
 		requireUnavailable(t, name+" denied", do(ctx, New(limited, Options{})))
 	}
 	for rule, names := range map[string][]string{
-		"-hget":             {"ReadWebhook", "Delivery", "Settled", "Record", "ListDeliveries of one"},
+		"-hget":             {"ReadWebhook", "Delivery", "Settled", "Record", "ListDeliveries of one", "CountDeliveries of a state"},
 		"-hmget":            {"ListDeliveries", "Changes full", "ListDeliveries of one webhook"},
-		"-hgetall":          {"ReadWebhook", "Stats", "Nodes", "Alerts"},
+		"-hgetall":          {"ReadWebhook", "Stats", "Nodes", "Series", "Totals", "Alerts"},
 		"-smembers":         {"ActiveIDs", "Receivers", "CreateReceiver"},
 		"-sismember":        {"ReadWebhook", "Audit"},
 		"-sscan":            {"Audit"},
@@ -128,10 +148,14 @@ func TestD09_FailuresAreNeverEmptiness(t *testing.T) {
 		"-mget":             {"Position", "BeginEvents", "BeginEvents none"},
 		"-zrevrangebyscore": {"ListDeliveries", "ListDeliveries of one webhook"},
 		"-lrange":           {"Attempts", "Log", "ReceivedRequests", "Reports"},
-		"-get":              {"EventMark", "Receiver", "ReceivedRequests", "ReleaseEvents", "ClearReceivedRequests"},
+		"-get":              {"EventMark", "Receiver", "ReceivedRequests", "ReleaseEvents", "ClearReceivedRequests", "Pause", "Admit"},
+		"-zcard":            {"HeldCount", "CountDeliveries", "Stats"},
+		"-zcount":           {"CountDeliveries of one webhook"},
+		"-zrangebyscore":    {"Held"},
+		"-set":              {"Admit"},
 		"-llen":             {"Receiver", "Receivers", "ClearReceivedRequests"},
 		"-pttl":             {"AddReceivedRequest"},
-		"-hexists":          {"Record", "ResetFailures"},
+		"-hexists":          {"Record", "ResetFailures", "Pause", "Admit"},
 	} {
 		limited := New(srv.deny(t, rule), Options{})
 		for _, name := range names {

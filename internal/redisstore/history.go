@@ -77,13 +77,21 @@ func (s *Store) Stats(ctx context.Context, webhookID string) (Stats, error) {
 // Attempts reads a webhook's attempts, newest first: limit of them, or all that are kept when limit is not positive.
 // Entries that cannot be read are left out. CodeUnavailable.
 func (s *Store) Attempts(ctx context.Context, webhookID string, limit int) ([]holdfast.Attempt, error) {
-	return list[holdfast.Attempt](ctx, s, "reading attempts", s.keys.attempts(webhookID), limit)
+	return list[holdfast.Attempt](ctx, s, "reading attempts", s.keys.attempts(webhookID), within(limit, s.opts.Limits.Attempts))
 }
 
 // Log reads the delivery log over all webhooks, newest first: limit entries, or all that are kept when limit is not
 // positive. Entries that cannot be read are left out. CodeUnavailable.
 func (s *Store) Log(ctx context.Context, limit int) ([]LogEntry, error) {
-	return list[LogEntry](ctx, s, "reading the delivery log", s.keys.deliveryLog(), limit)
+	return list[LogEntry](ctx, s, "reading the delivery log", s.keys.deliveryLog(), within(limit, s.opts.Limits.Log))
+}
+
+// within bounds a limit, where none is all that there may be.
+func within(limit, most int) int {
+	if limit <= 0 {
+		return most
+	}
+	return min(limit, most)
 }
 
 func list[T any](ctx context.Context, s *Store, operation, key string, limit int) ([]T, error) {

@@ -33,6 +33,7 @@ func scripts(k keys) map[string][]string {
 		"write": k.forWrite("wh_1"), "read": k.forRead("wh_1"), "remove": k.forRemove("wh_1"), "changes": k.forChanges(), "page": k.forPage(),
 		"record": k.forRecord("wh_1"), "reset failures": k.forResetFailures("wh_1"),
 		"create receiver": k.forCreateReceiver("r", []string{"s", "t"}), "add request": k.forAddRequest("r"),
+		"pause": k.forPause("wh_1"), "admit": k.forAdmit("wh_1"),
 		"one key each": {k.nodes(), k.event("e"), k.records("wh_1"), k.deliveries(), k.deliveriesOf("wh_2"), k.requests("r")},
 		"together":     k.forPosition(), "mark": k.forMark(), "audit": k.forAudit(), "inspect": k.forInspect(),
 		"repair": k.forRepair(), "digest": k.forDigest(), "alone": {k.alerts(), k.consistency()},
@@ -89,6 +90,8 @@ func TestOnACluster(t *testing.T) {
 		"Alerts", "SaveReport", "Reports", "Heartbeat",
 		"Nodes", "RemoveNode", "BeginEvents", "BeginEvents none", "ReleaseEvents", "SettleEvents", "EventMark", "Record", "Settled",
 		"Delivery", "ListDeliveries", "ListDeliveries of one webhook", "ListDeliveries of one", "Stats", "Attempts", "Log",
+		"Held", "HeldCount", "CountDeliveries", "CountDeliveries of one webhook", "CountDeliveries of a state", "Pause", "Paused", "Admit",
+		"Series", "Totals",
 		"CreateReceiver", "Receiver", "Receivers", "AddReceivedRequest", "ReceivedRequests", "ClearReceivedRequests",
 		"DeleteReceiver", "RemoveWebhook",
 	} {

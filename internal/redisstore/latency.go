@@ -17,8 +17,7 @@ func latencyClass(ms float64) int {
 	if !(ms >= 1) {
 		return 0
 	}
-	class := int(math.Log(ms)/math.Log(latencyGrowth)) + 1
-	return min(class, latencyClasses-1)
+	return int(min(math.Log(ms)/math.Log(latencyGrowth)+1, latencyClasses-1))
 }
 
 // latencyBound is the lower bound of a class in ms.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -76,10 +77,15 @@ func TestRecordALife(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []holdfast.DeliveryState{"", steps[i].Delivery.State, ""}, states)
 	}
+	got := stats(t, store, "wh_1")
+	for _, percentile := range []*float64{&got.P50MS, &got.P95MS, &got.P99MS} {
+		require.InEpsilon(t, 12.5, *percentile, 0.2)
+		*percentile = 0
+	}
 	require.Equal(t, Stats{
 		TotalDeliveries: 3, SuccessfulDeliveries: 1, FailedDeliveries: 2, Delivered: 1,
-		LastDeliveryAt: at + 3000, LastSuccessAt: at + 3000, LastFailureAt: at + 2000, ResponseTimeTotalMS: 37.5,
-	}, stats(t, store, "wh_1"))
+		LastDeliveryAt: at + 3000, LastSuccessAt: at + 3000, LastFailureAt: at + 2000, ResponseTimeTotalMS: 37.5, AverageMS: 12.5,
+	}, got)
 
 	attempts, err := store.Attempts(ctx, "wh_1", 2)
 	require.NoError(t, err)
@@ -133,7 +139,7 @@ func TestRecordStateChanges(t *testing.T) {
 	require.Equal(t, holdfast.DeliveryRetrying, state(), "an operator's retry raises the attempt number")
 	step(4, holdfast.DeliveryDelivered, 0, true)
 	require.Equal(t, holdfast.DeliveryDelivered, state())
-	require.Equal(t, []int64{4, 1, 3, 1, 1, 0}, func(s Stats) []int64 {
+	require.Equal(t, []int64{4, 1, 3, 1, 0, 0}, func(s Stats) []int64 {
 		return []int64{s.TotalDeliveries, s.SuccessfulDeliveries, s.FailedDeliveries, s.Delivered, s.Exhausted, s.ConsecutiveFailures}
 	}(stats(t, store, "wh_1")))
 }
@@ -209,16 +215,29 @@ func TestD10_NothingUnderARemovedWebhook(t *testing.T) {
 	store, srv := setup(t, Options{})
 	ctx := t.Context()
 	write(t, store, testWebhook("wh_1"))
-	require.NoError(t, store.Record(ctx, []Record{delivered("wh_1", "evt_1", 1700000000000)}))
-	_, _, err := store.RemoveWebhook(ctx, "wh_1")
+	require.NoError(t, store.Record(ctx, []Record{
+		delivered("wh_1", "evt_1", 1700000000000), record("wh_1", "evt_0", 1700000000000, 0, holdfast.DeliveryHeld, false),
+	}))
+	require.NoError(t, store.Pause(ctx, "wh_1", time.Now().Add(time.Minute)))
+	_, err := store.Admit(ctx, "wh_1", 0.1)
 	require.NoError(t, err)
-	late := []Record{delivered("wh_1", "evt_2", 1700000000000), record("wh_1", "evt_3", 1700000000000, 1, holdfast.DeliveryCancelled, false)}
+	require.Len(t, keysOf(t, srv.client), 19)
+	_, _, err = store.RemoveWebhook(ctx, "wh_1")
+	require.NoError(t, err)
+	require.NoError(t, store.Pause(ctx, "wh_1", time.Now().Add(time.Minute)))
+	wait, err := store.Admit(ctx, "wh_1", 0.1)
+	require.NoError(t, err)
+	require.Zero(t, wait)
+	late := []Record{delivered("wh_1", "evt_2", 1700000000000), record("wh_1", "evt_3", 1700000000000, 1, holdfast.DeliveryCancelled, false),
+		record("wh_1", "evt_4", 1700000000000, 0, holdfast.DeliveryHeld, false),
+	}
 	for range 2 {
 		require.NoError(t, store.Record(ctx, late))
 	}
 	require.ElementsMatch(t, []string{
 		"webhooks:revision", "webhooks:digest", "webhooks:changes", "webhooks:delivery_log", "webhooks:deliveries",
 		"webhooks:incarnation", "webhooks:removed",
+		"webhooks:series",
 	}, keysOf(t, srv.client))
 	entries, err := store.Log(ctx, 0)
 	require.NoError(t, err)
@@ -311,14 +330,32 @@ func TestRecordCaps(t *testing.T) {
 	require.NoError(t, store.Record(ctx, []Record{delivered("wh_1", "evt_20", 1700000000020)}))
 	require.Equal(t, []string{"evt_20", "evt_19", "evt_18", "evt_16", "evt_open"}, list("wh_1"))
 
-	// Open ones are bounded too, by the whole.
+	// Open ones are never dropped, however many. Past their cap their records are short.
 	for i := range 30 {
-		require.NoError(t, store.Record(ctx, []Record{record("wh_1", fmt.Sprintf("evt_held_%02d", i), 1700000001000+int64(i), 0, holdfast.DeliveryHeld, false)}))
+		r := record("wh_1", fmt.Sprintf("evt_held_%02d", i), 1700000001000+int64(i), 2, holdfast.DeliveryHeld, true)
+		r.Delivery.Attempts[1].ResponseBody = "busy"
+		require.NoError(t, store.Record(ctx, []Record{r}))
 	}
-	require.Len(t, list("wh_1"), 10)
-	require.Equal(t, int64(10), srv.client.HLen(ctx, "webhooks:records:wh_1").Val())
-	require.Equal(t, int64(0), srv.client.ZCard(ctx, "webhooks:finals:wh_1").Val())
+	require.Len(t, list("wh_1"), 35)
+	require.Equal(t, int64(4), srv.client.ZCard(ctx, "webhooks:finals:wh_1").Val())
 	require.Equal(t, int64(9), srv.client.ZCard(ctx, "webhooks:deliveries").Val())
+	held, err := store.HeldCount(ctx, "wh_1")
+	require.NoError(t, err)
+	require.Equal(t, int64(30), held)
+	whole, err := store.Delivery(ctx, "wh_1", "evt_held_00")
+	require.NoError(t, err)
+	require.Len(t, whole.Attempts, 2)
+	require.Equal(t, "busy", whole.Attempts[1].ResponseBody)
+	short, err := store.Delivery(ctx, "wh_1", "evt_held_29")
+	require.NoError(t, err)
+	require.Len(t, short.Attempts, 1)
+	require.Equal(t, 2, short.Attempts[0].Number)
+	require.Empty(t, short.Attempts[0].ResponseBody)
+	require.NoError(t, store.Record(ctx, []Record{record("wh_1", "evt_held_29", 1700000001029, 3, holdfast.DeliveryDelivered, true)}))
+	short, err = store.Delivery(ctx, "wh_1", "evt_held_29")
+	require.NoError(t, err)
+	require.Len(t, short.Attempts, 3, "what ends is kept whole again")
+	require.Equal(t, int64(85), stats(t, store, "wh_1").TotalDeliveries)
 }
 
 func TestListDeliveriesPages(t *testing.T) {

@@ -43,8 +43,8 @@ type Options struct {
 // by a few more.
 type Limits struct {
 	Changes          int // entries of the change stream, approximately; default 10,000
-	Attempts         int // attempts of a webhook; default 100 (CONTRACT 5.1)
-	Log              int // entries of the delivery log; default 1,000 (CONTRACT 5.1)
+	Attempts         int // attempts of a webhook, as read; an eighth more is stored; default 100 (CONTRACT 5.1)
+	Log              int // entries of the delivery log, as read; an eighth more is stored; default 1,000 (CONTRACT 5.1)
 	Deliveries       int // ended deliveries of a webhook; default 1,000
 	OpenDeliveries   int // open deliveries of a webhook whose records are kept whole, those of more are short; default 10,000
 	GlobalDeliveries int // deliveries in the list over all webhooks; default 10,000

@@ -33,7 +33,7 @@ if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then
   return 0
 end
 
-local ends = { delivered = 4, exhausted = 5, cancelled = 6 } -- the final states, and where a tally counts them
+local ends = { delivered = 5, exhausted = 6, cancelled = 7 } -- the final states, and where a tally counts them
 local event, state, record, short, flags = ARGV[2], ARGV[4], ARGV[7], ARGV[10], ARGV[9]
 local n, from, final = tonumber(ARGV[3]), tonumber(ARGV[8]), ends[state] ~= nil
 local reopened = flags ~= '' and string.sub(flags, 1, 1) == 'r'
@@ -71,12 +71,14 @@ if from > old_n + 1 then
   return -(old_n + 1)
 end
 
--- What is to be added to the series, by hour: attempts, successful ones, ms, deliveries delivered, exhausted, cancelled.
+-- What is to be added to the series, by hour: at once successful (an attempt, its success and the delivery's end in one),
+-- ms, and what else there is of attempts, successful attempts, deliveries delivered, exhausted, cancelled. Mostly only the
+-- first two change.
 local tallies = {}
 local function tally(hour)
   local t = tallies[hour]
   if not t then
-    t = { 0, 0, 0, 0, 0, 0 }
+    t = { 0, 0, 0, 0, 0, 0, 0 }
     tallies[hour] = t
   end
   return t
@@ -99,20 +101,21 @@ if first < #ARGV or final or old_final then
   for i = first, #ARGV, width do
     local at, ms = ARGV[i + 2], tonumber(ARGV[i + 3])
     local t = tally(ARGV[i + 6])
-    t[1], t[3] = t[1] + 1, t[3] + ms
+    t[3], t[2] = t[3] + 1, t[2] + ms
     took = took + ms
     last = at
     if ARGV[i + 1] == '1' then
       success, consecutive, last_success = success + 1, 0, at
-      t[2] = t[2] + 1
+      t[4] = t[4] + 1
     else
       failed, last_failure = failed + 1, at
     end
     redis.call('HINCRBY', KEYS[10], ARGV[i + 7], 1)
-    if redis.call('LPUSH', KEYS[3], ARGV[i + 4]) > caps.attempts then
+    -- The lists, too, are trimmed in strides, of an eighth. Readers see no more than the cap.
+    if redis.call('LPUSH', KEYS[3], ARGV[i + 4]) > caps.attempts * 1.125 then
       redis.call('LTRIM', KEYS[3], 0, caps.attempts - 1)
     end
-    if redis.call('LPUSH', KEYS[4], ARGV[i + 5]) > caps.log then
+    if redis.call('LPUSH', KEYS[4], ARGV[i + 5]) > caps.log * 1.125 then
       redis.call('LTRIM', KEYS[4], 0, caps.log - 1)
     end
   end
@@ -159,15 +162,15 @@ if first < #ARGV or final or old_final then
       redis.call('HSET', key, field, table.concat(t, ' '))
       return true
     end
-    local a, b, c, d, rest = string.match(was, '^(%S+) (%S+) (%S+) (%S+)( .*)$')
-    if not a then
-      a, b, c, d, rest = 0, 0, 0, 0, ' 0 0'
+    local once, ms, rest = string.match(was, '^(%S+) (%S+)(.*)$')
+    if t[3] ~= 0 or t[4] ~= 0 or t[5] ~= 0 or t[6] ~= 0 or t[7] ~= 0 then
+      local i = 2
+      rest = string.gsub(rest, '%S+', function(number)
+        i = i + 1
+        return number + t[i]
+      end)
     end
-    if t[5] ~= 0 or t[6] ~= 0 then
-      local e, f = string.match(rest, '(%S+) (%S+)')
-      rest = ' ' .. e + t[5] .. ' ' .. f + t[6]
-    end
-    redis.call('HSET', key, field, a + t[1] .. ' ' .. b + t[2] .. ' ' .. c + t[3] .. ' ' .. d + t[4] .. rest)
+    redis.call('HSET', key, field, once + t[1] .. ' ' .. ms + t[2] .. rest)
     return false
   end
 
@@ -186,12 +189,18 @@ if first < #ARGV or final or old_final then
         t[#t + 1] = tonumber(number) or 0
       end
       redis.call('HDEL', key, field)
-      if #t == 6 then add(key, target(all[i]), t) end
+      if #t == 7 then add(key, target(all[i]), t) end
     end
   end
 
   local function day_of(hour) return 'd:' .. string.format('%d', math.floor(hour / 24)) end
 
+  for _, t in pairs(tallies) do
+    local once = math.min(t[3], t[4], t[5])
+    if once > 0 then
+      t[1], t[3], t[4], t[5] = once, t[3] - once, t[4] - once, t[5] - once
+    end
+  end
   for k = 11, 12 do
     local key = KEYS[k]
     for h, t in pairs(tallies) do
@@ -201,7 +210,7 @@ if first < #ARGV or final or old_final then
       end
     end
     if back then -- from where it was moved to
-      local field, t = 'h:' .. back, { 0, 0, 0, 0, 0, 0 }
+      local field, t = 'h:' .. back, { 0, 0, 0, 0, 0, 0, 0 }
       t[ends[old_state]] = -1
       if redis.call('HEXISTS', key, field) == 0 then
         field = day_of(back)
