@@ -27,6 +27,7 @@ type fakes struct {
 	attempt     func(in activities.AttemptRequest) (activities.Outcome, error)
 	join        func(in activities.AttemptRequest) (activities.Outcome, error)
 	recordAll   func(in activities.Records) error
+	recorded    func(in activities.Records) activities.Recorded // what RecordOutcomes tells
 	recordState func(in activities.StateChange) error
 	liveNodes   func() (activities.NodeList, error)
 	refresh     func(queue string, in activities.RefreshRequest) (activities.RefreshReport, error)
@@ -61,6 +62,7 @@ func newEnv(t *testing.T) (*testsuite.TestWorkflowEnvironment, *fakes) {
 	env := suite.NewTestWorkflowEnvironment()
 	env.RegisterWorkflowWithOptions(workflows.Delivery, workflow.RegisterOptions{Name: workflows.TypeDelivery})
 	env.RegisterWorkflowWithOptions(workflows.DeliveryGroup, workflow.RegisterOptions{Name: workflows.TypeDeliveryGroup})
+	env.RegisterWorkflowWithOptions(workflows.OrderedDeliveries, workflow.RegisterOptions{Name: workflows.TypeOrderedDeliveries})
 	env.RegisterWorkflowWithOptions(workflows.Registration, workflow.RegisterOptions{Name: workflows.TypeRegistration})
 	env.SetTestTimeout(20 * time.Second)
 	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: 20 * time.Second}) // a busy machine is no deadlock
@@ -73,7 +75,17 @@ func newEnv(t *testing.T) (*testsuite.TestWorkflowEnvironment, *fakes) {
 	register(f, "AttemptFirst", func(in activities.FirstAttempts) (activities.FirstResult, error) { return f.first(in) })
 	register(f, "Attempt", func(in activities.AttemptRequest) (activities.Outcome, error) { return f.attempt(in) })
 	register(f, "JoinAttempt", func(in activities.AttemptRequest) (activities.Outcome, error) { return f.join(in) })
-	registerVoid(f, "RecordOutcomes", &f.recordAll)
+	register(f, "RecordOutcomes", func(in activities.Records) (activities.Recorded, error) {
+		if f.recordAll != nil {
+			if err := f.recordAll(in); err != nil {
+				return activities.Recorded{}, err
+			}
+		}
+		if f.recorded != nil {
+			return f.recorded(in), nil
+		}
+		return activities.Recorded{}, nil
+	})
 	registerVoid(f, "RecordState", &f.recordState)
 	registerVoid(f, "CheckWebhook", &f.check)
 	registerVoid(f, "CheckExists", &f.exists)

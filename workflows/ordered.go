@@ -28,10 +28,12 @@ const (
 const MaxOrdered = 10_000
 
 const (
-	// orderedRun is how many deliveries one run of OrderedDeliveries starts before it goes on in a new one, and
-	// orderedCarry how many bytes of what has come by then it can take along.
+	// orderedRun is how many deliveries one run of OrderedDeliveries starts before it goes on in a new one; orderedCarry is
+	// how many bytes of what has come by then it can take along. With more than that it goes on itself, until as many of the
+	// deliveries it has started are open as Temporal allows with a margin.
 	orderedRun   = 500
 	orderedCarry = 1 << 20
+	orderedOpen  = 1500
 	// orderedPollMin and orderedPollMax are how long OrderedDeliveries waits for the end of a delivery before it looks
 	// whether it still exists: one that was terminated by hand tells nobody.
 	orderedPollMin = 5 * time.Minute
@@ -54,7 +56,8 @@ type ordered struct {
 	over    workflow.ReceiveChannel
 	turn    string // the event whose delivery was told that it has its turn
 	poll    time.Duration
-	started int
+	started int // by this run
+	open    int // of these, not heard of again
 }
 
 // OrderedDeliveries lets the deliveries of one webhook and one value of its ordering key be attempted one after the other,
@@ -76,12 +79,13 @@ func OrderedDeliveries(ctx workflow.Context, in OrderedState) error {
 			return err
 		}
 		size := o.receive()
+		startable := len(o.Arrived) > 0 && o.open < orderedOpen
 		switch {
 		case len(o.Arrived) == 0 && len(o.Waiting) == 0:
 			return nil
 		case size <= orderedCarry && (o.started >= orderedRun || workflow.GetInfo(ctx).GetContinueAsNewSuggested()):
 			return workflow.NewContinueAsNewError(ctx, OrderedDeliveries, o.OrderedState)
-		case len(o.Arrived) == 0 && len(o.Waiting) > 0 && o.turn == o.Waiting[0]:
+		case !startable && len(o.Waiting) > 0 && o.turn == o.Waiting[0]:
 			if err := o.wait(ctx); err != nil {
 				return err
 			}
@@ -109,38 +113,50 @@ func (o *ordered) receive() int {
 	return size
 }
 
-// startArrived starts a Delivery for everything that has come.
+// startArrived starts a Delivery for everything that has come, as many with one workflow task as it can carry.
 func (o *ordered) startArrived(ctx workflow.Context) error {
 	o.receive()
+	for len(o.Arrived) > 0 && o.open < orderedOpen {
+		n, size := 0, 0
+		for ; n < len(o.Arrived) && n < handOverCount; n++ {
+			if size += o.Arrived[n].Event.Size() + childOverhead; n > 0 && size > handOverBytes {
+				break
+			}
+		}
+		if err := o.start(ctx, o.Arrived[:n]); err != nil {
+			return err
+		}
+		o.Arrived = o.Arrived[n:]
+	}
+	return nil
+}
+
+func (o *ordered) start(ctx workflow.Context, arrived []DeliveryInput) error {
 	type child struct {
 		eventID string
-		waits   bool
 		future  workflow.ChildWorkflowFuture
 	}
 	var children []child
-	for _, in := range o.Arrived {
-		again := slices.ContainsFunc(children, func(c child) bool { return c.eventID == in.Event.ID })
-		if again || slices.Contains(o.Waiting, in.Event.ID) { // enqueued twice, since the answer was lost
+	for _, in := range arrived {
+		if slices.Contains(o.Waiting, in.Event.ID) { // enqueued twice, since the answer was lost
 			continue
 		}
-		waits := len(o.Waiting)+len(children) < MaxOrdered
-		if waits {
+		if len(o.Waiting) < MaxOrdered {
 			in.Ordered = o.id
+			o.Waiting = append(o.Waiting, in.Event.ID)
 		} else {
 			workflow.GetLogger(ctx).Warn("too many deliveries wait for an ordering key; one goes at once", "webhook_id", o.WebhookID)
 		}
-		children = append(children, child{in.Event.ID, waits, startDelivery(ctx, in)})
+		o.started, o.open = o.started+1, o.open+1
+		children = append(children, child{in.Event.ID, startDelivery(ctx, in)})
 	}
-	o.Arrived = nil
-	o.started += len(children)
 	for _, c := range children {
 		err := c.future.GetChildWorkflowExecution().Get(ctx, nil)
 		switch {
 		case temporal.IsWorkflowExecutionAlreadyStartedError(err): // the same delivery, whose order somebody else sees to
+			o.drop(c.eventID)
 		case err != nil:
 			return err
-		case c.waits:
-			o.Waiting = append(o.Waiting, c.eventID)
 		}
 	}
 	return nil
@@ -148,7 +164,9 @@ func (o *ordered) startArrived(ctx workflow.Context) error {
 
 // drop forgets a delivery that has ended, wherever in the order it is: one that waits can be cancelled.
 func (o *ordered) drop(eventID string) {
+	before := len(o.Waiting)
 	o.Waiting = slices.DeleteFunc(o.Waiting, func(id string) bool { return id == eventID })
+	o.open = max(0, o.open-(before-len(o.Waiting)))
 }
 
 // advance gives the first delivery its turn. One that is over already is dropped, and the next is first.
