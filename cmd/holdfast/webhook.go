@@ -106,7 +106,8 @@ func newChangeFlags(fs *pflag.FlagSet) changeFlags {
 
 func updateWebhook(fs *pflag.FlagSet) operation {
 	settings, change := settingFlags(fs), newChangeFlags(fs)
-	emptied := fs.StringArray("clear", nil, "`FIELD` to set to what it is at a registration without it, such as secret, headers or filters.jobTypes; repeat for more")
+	emptied := fs.StringArray("clear", nil,
+		"`FIELD` to set to what it is at a registration without it, such as secret, headers or filters.jobTypes; repeat for more")
 	return func(ctx context.Context, c *client, id string) error {
 		input, paths, err := settings()
 		if err != nil {
