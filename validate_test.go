@@ -1,6 +1,9 @@
 package holdfast_test
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
 	"math"
 	"slices"
 	"strings"
@@ -120,10 +123,62 @@ func TestD58_HeadersOfTheSenderCannotBeReplaced(t *testing.T) {
 	for _, name := range []string{
 		"Content-Type", "content-length", "USER-AGENT", "Host", "Connection", "Transfer-Encoding", "X-Webhook-Event",
 		"X-Webhook-Id", "X-Event-Id", "X-Webhook-Signature", "Webhook-Id", "webhook-timestamp", "Webhook-Signature",
+		"TE", "trailer", "Upgrade", "keep-alive", "Expect", "Proxy-Connection", "Proxy-Authorization", "Accept-Encoding",
+		"Content-Encoding", "content-range", "HTTP2-Settings", "WebHook-Request-Origin", "webhook-request-RATE",
+		"WebHook-Request-Callback", "ce-id", "Ce-Source", "CE-TYPE", "ce-specversion", "ce-time", "ce-whatever",
 	} {
+		require.True(t, holdfast.ReservedHeader(name), name)
 		w := validWebhook()
 		w.Headers = map[string]string{name: "v"}
 		require.Equal(t, []holdfast.Violation{{Field: "headers." + name, Description: "is set by Holdfast and cannot be replaced"}}, w.Violations())
+	}
+}
+
+func TestD58_OtherHeadersArePassedOn(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"Authorization", "Accept", "X-Api-Key", "Cookie", "Idempotency-Key", "Date", "cell-id", "Ce", "X-Ce-Id", "Webhook", "Content-Language"} {
+		require.False(t, holdfast.ReservedHeader(name), name)
+		w := validWebhook()
+		w.Headers = map[string]string{name: "v"}
+		require.Empty(t, w.Violations(), name)
+	}
+}
+
+func TestD58_HeadersThatDifferInCaseOnlyAreRefused(t *testing.T) {
+	t.Parallel()
+	w := validWebhook()
+	w.Headers = map[string]string{"X-TEAM": "a", "X-Team": "b", "x-team": "c", "X-Other": "d"}
+	require.Equal(t, []holdfast.Violation{
+		{Field: "headers.X-Team", Description: "differs from another header in case only"},
+		{Field: "headers.x-team", Description: "differs from another header in case only"},
+	}, w.Violations())
+	w = validWebhook()
+	w.Headers, w.Authorization = map[string]string{"AUTHORIZATION": "Basic eA=="}, "Bearer t"
+	require.Equal(t, []holdfast.Violation{{Field: "authorization", Description: "is given a second time in headers"}}, w.Violations())
+}
+
+func TestSigningKeyMustBeOneThatCanBeVerified(t *testing.T) {
+	t.Parallel()
+	public, key, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	encode := base64.StdEncoding.EncodeToString
+	for text, ok := range map[string]bool{
+		"whsk_" + encode(key):        true,
+		"whsk_" + encode(key.Seed()): true,
+		encode(key):                  false,
+		"whsk_" + encode(append(key.Seed(), key.Seed()...)):  false,
+		"whsk_" + encode(public[:31]):                        false,
+		"whsk_" + strings.TrimRight(encode(key.Seed()), "="): false,
+		"whpk_" + encode(public):                             false,
+		"whsk_":                                              false,
+	} {
+		w := validWebhook()
+		w.SigningKey = text
+		want := []holdfast.Violation{{Field: "signingKey", Description: "must be whsk_ and an Ed25519 private key in base64"}}
+		if ok {
+			want = nil
+		}
+		require.Equal(t, want, w.Violations())
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/emprops/holdfast"
 )
@@ -80,5 +81,29 @@ func BenchmarkBuild(b *testing.B) {
 			b.Fatal(bad)
 		}
 		_, _ = io.Copy(io.Discard, req.Body)
+	}
+}
+
+// BenchmarkSign measures what each signature adds to an attempt.
+func BenchmarkSign(b *testing.B) {
+	key, err := GenerateSigningKey()
+	if err != nil {
+		b.Fatal(err)
+	}
+	now := time.Unix(1718000001, 0)
+	body := AppendEnvelope(nil, "wh_1", newEvent())
+	for name, w := range map[string]*holdfast.Webhook{
+		"v1":       {Secret: "s3cr3t"},
+		"rotating": {Secret: "s3cr3t", RetiringSecrets: []holdfast.RetiringSecret{{Secret: "a", Until: 1 << 60}}},
+		"v1a":      {SigningKey: key},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := signatures(w, "evt_1", now, body); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -69,7 +69,7 @@ var hosts = []struct {
 	{"[2606:4700::5efe:8.8.8.8]", kindAllowed},       // ISATAP with a public address under a public prefix
 	{"[fe80::5efe:8.8.8.8]", kindLinkLocal},          // and under one that is not
 	{"[::ffff:100.64.0.1]", kindPrivate}, {"[::ffff:0.0.0.0]", kindReserved}, {"[::ffff:224.0.0.1]", kindMulticast},
-	{"[fe80::1%25lo]", kindLinkLocal}, {"[::ffff:127.0.0.1%25lo]", kindLoopback},
+	{"[fe80::1%25lo]", kindLinkLocal},
 
 	// Characters that lookups take for others, or drop.
 	{"localhost。", kindLoopback}, {"foo。localhost", kindLoopback}, {"loc\u00adalhost", kindLoopback}, {"ＬＯＣＡＬＨＯＳＴ", kindLoopback},
