@@ -81,6 +81,9 @@ func TestG2_RandomSchedulesOnThreeNodes(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, *schedules, ran)
 	t.Logf("%d schedules: %+v", ran, found)
+	if ran < 100 {
+		return // too few for what follows to be sure
+	}
 	require.Greater(t, found.confirmed, 3*ran)
 	require.Greater(t, found.pended, ran/5)
 	require.Greater(t, found.exact, 10*ran)
