@@ -13,6 +13,7 @@ import (
 	"github.com/emprops/holdfast/internal/registry"
 	"github.com/emprops/holdfast/internal/temporalclient"
 	"github.com/emprops/holdfast/server"
+	"github.com/emprops/holdfast/workflows"
 )
 
 // registrations is the API's way to the registration workflows.
@@ -31,7 +32,7 @@ func (r *registrations) Register(ctx context.Context, in server.RegisterRequest)
 	if err != nil {
 		return server.RegisterResult{}, err
 	}
-	got, err := r.temporal.Register(ctx, w, in.Wait)
+	got, err := r.temporal.Register(ctx, w, "", in.Wait)
 	if err != nil {
 		return server.RegisterResult{}, err
 	}
@@ -67,7 +68,7 @@ func (r *registrations) complete(in server.RegisterRequest) (w holdfast.Webhook,
 
 // Delete deletes a webhook.
 func (r *registrations) Delete(ctx context.Context, id string, wait time.Duration) (holdfast.Registration, error) {
-	return r.temporal.Delete(ctx, id, wait)
+	return r.temporal.Delete(ctx, id, workflows.Request{}, wait)
 }
 
 // Registration returns a registration with its audit trail.
