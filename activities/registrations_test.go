@@ -2,6 +2,9 @@ package activities
 
 import (
 	"context"
+	"encoding/json"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,6 +23,7 @@ type registry struct {
 	platform error
 	asked    []*holdfast.Webhook
 	blocked  error
+	key      string
 }
 
 func (r *registry) WriteWebhook(_ context.Context, w *holdfast.Webhook) (int64, error) {
@@ -44,6 +48,17 @@ func (r *registry) ReadWebhook(context.Context, string) (*holdfast.Webhook, bool
 	return &c, r.active, nil
 }
 
+func (r *registry) ResetFailures(context.Context, string) error {
+	if r.readErr != nil {
+		return r.readErr
+	}
+	if r.stored == nil {
+		return holdfast.Errorf(holdfast.CodeNotFound, "there is no such webhook")
+	}
+	r.stored.ConsecutiveFailures = 0
+	return nil
+}
+
 func (r *registry) Enabled() bool  { return r.enabled }
 func (r *registry) Required() bool { return r.required }
 
@@ -56,24 +71,47 @@ func (r *registry) Remove(context.Context, string) error { return r.platform }
 
 func (r *registry) Check(string) error { return r.blocked }
 
-func (r *registry) Open(sealed string) (holdfast.Credentials, error) {
-	if sealed == "unreadable" {
-		return holdfast.Credentials{}, holdfast.Errorf(holdfast.CodeInternal, "the key is gone")
+// SealCredentials seals as "sealed:<key>:<reversed JSON>": nothing of it can be read, all of it comes back.
+func (r *registry) SealCredentials(c holdfast.Credentials) (string, error) {
+	if c.None() {
+		return "", nil
 	}
-	return holdfast.Credentials{Secret: "s3cret-" + sealed, Headers: map[string]string{"X-A": "1"}}, nil
+	text, err := json.Marshal(c)
+	slices.Reverse(text)
+	return "sealed:" + r.key + ":" + string(text), err
 }
 
+func (r *registry) Open(sealed string) (holdfast.Credentials, error) {
+	var c holdfast.Credentials
+	if sealed == "" {
+		return c, nil
+	}
+	_, rest, ok := strings.Cut(sealed, ":")
+	_, text, found := strings.Cut(rest, ":")
+	if !ok || !found {
+		return c, holdfast.Errorf(holdfast.CodeInternal, "the key is gone")
+	}
+	plain := []byte(text)
+	slices.Reverse(plain)
+	return c, json.Unmarshal(plain, &c)
+}
+
+func (r *registry) Stale(sealed string) bool { return !strings.HasPrefix(sealed, "sealed:"+r.key+":") }
+
 func newRegistrations() (*Registrations, *registry) {
-	r := &registry{}
+	r := &registry{key: "k1"}
 	return &Registrations{Store: r, Platform: r, Targets: r, Sealed: r}, r
 }
 
 func sealedWebhook() SealedWebhook {
+	credentials, _ := (&registry{key: "k1"}).SealCredentials(holdfast.Credentials{
+		Secret: "s3cret", Headers: map[string]string{"X-A": "1"}, Authorization: "Bearer t0ken",
+	})
 	return SealedWebhook{
 		Webhook: holdfast.Webhook{
 			ID: "wh_1", URL: "https://a.example", Events: []string{"job_failed"}, Active: true, RetryConfig: holdfast.DefaultRetryPolicy(),
 		},
-		Credentials: "sealed",
+		Credentials: credentials,
 	}
 }
 
@@ -87,13 +125,16 @@ func codeOf(t *testing.T, err error) (holdfast.Code, bool) {
 func TestCheckWebhook(t *testing.T) {
 	t.Parallel()
 	a, r := newRegistrations()
-	require.NoError(t, a.CheckWebhook(t.Context(), sealedWebhook()))
+	_, err := a.CheckWebhook(t.Context(), sealedWebhook())
+	require.NoError(t, err)
 	in := sealedWebhook()
 	in.Webhook.URL = "ftp://x"
-	code, final := codeOf(t, a.CheckWebhook(t.Context(), in))
+	_, err = a.CheckWebhook(t.Context(), in)
+	code, final := codeOf(t, err)
 	require.Equal(t, []any{holdfast.CodeInvalid, true}, []any{code, final})
 	r.blocked = holdfast.Invalid([]holdfast.Violation{{Field: "url", Description: "is not an allowed target"}})
-	code, final = codeOf(t, a.CheckWebhook(t.Context(), sealedWebhook()))
+	_, err = a.CheckWebhook(t.Context(), sealedWebhook())
+	code, final = codeOf(t, err)
 	require.Equal(t, []any{holdfast.CodeInvalid, true}, []any{code, final})
 	require.Nil(t, r.stored)
 }
@@ -101,27 +142,35 @@ func TestCheckWebhook(t *testing.T) {
 func TestG1_WhatWasWrittenIsReadBackFieldByField(t *testing.T) {
 	t.Parallel()
 	for field, change := range map[string]func(*registry){
-		"":             func(*registry) {},
-		"url":          func(r *registry) { r.stored.URL += "/" },
-		"events":       func(r *registry) { r.stored.Events = nil },
-		"secret":       func(r *registry) { r.stored.Secret = "" },
-		"headers":      func(r *registry) { r.stored.Headers = nil },
-		"filters":      func(r *registry) { r.stored.Filters.JobTypes = []string{} },
-		"retry_config": func(r *registry) { r.stored.RetryConfig.MaxAttempts++ },
-		"static":       func(r *registry) { r.stored.Static = true },
-		"description":  func(r *registry) { r.stored.Description = "x" },
-		"disconnected": func(r *registry) { r.stored.Disconnected = true },
-		"active set":   func(r *registry) { r.active = false },
-		"does not":     func(r *registry) { r.stored = nil },
-		"unavailable":  func(r *registry) { r.readErr = errUnavailable },
+		"":              func(*registry) {},
+		"url":           func(r *registry) { r.stored.URL += "/" },
+		"events":        func(r *registry) { r.stored.Events = nil },
+		"secret":        func(r *registry) { r.stored.Secret = "" },
+		"headers":       func(r *registry) { r.stored.Headers = nil },
+		"filters":       func(r *registry) { r.stored.Filters.JobTypes = []string{} },
+		"retry_config":  func(r *registry) { r.stored.RetryConfig.MaxAttempts++ },
+		"static":        func(r *registry) { r.stored.Static = true },
+		"description":   func(r *registry) { r.stored.Description = "x" },
+		"disconnected":  func(r *registry) { r.stored.Disconnected = true },
+		"retiring":      func(r *registry) { r.stored.RetiringSecrets = []holdfast.RetiringSecret{{Secret: "x", Until: 1}} },
+		"authorization": func(r *registry) { r.stored.Authorization = "" },
+		"signing key":   func(r *registry) { r.stored.SigningKey = "x" },
+		"format":        func(r *registry) { r.stored.Format = holdfast.FormatStandard },
+		"handshake":     func(r *registry) { r.stored.Handshake = true },
+		"filter":        func(r *registry) { r.stored.Filter = "true" },
+		"rate limit":    func(r *registry) { r.stored.RateLimit = 1 },
+		"ordering key":  func(r *registry) { r.stored.OrderingKey = "x" },
+		"active set":    func(r *registry) { r.active = false },
+		"does not":      func(r *registry) { r.stored = nil },
+		"unavailable":   func(r *registry) { r.readErr = errUnavailable },
 	} {
 		a, r := newRegistrations()
 		written, err := a.WriteWebhook(t.Context(), sealedWebhook())
 		require.NoError(t, err)
 		require.Equal(t, int64(7), written.Revision)
-		require.Equal(t, "s3cret-sealed", r.stored.Secret, "storage gets the credentials, histories do not")
+		require.Equal(t, "s3cret", r.stored.Secret, "storage gets the credentials, histories do not")
 		change(r)
-		err = a.VerifyWebhook(t.Context(), sealedWebhook())
+		_, err = a.VerifyWebhook(t.Context(), sealedWebhook())
 		if field == "" {
 			require.NoError(t, err)
 			continue
@@ -132,22 +181,24 @@ func TestG1_WhatWasWrittenIsReadBackFieldByField(t *testing.T) {
 	}
 }
 
+func second[T any](_ T, err error) error { return err }
+
 func TestVerifyRemoved(t *testing.T) {
 	t.Parallel()
 	a, r := newRegistrations()
 	_, err := a.WriteWebhook(t.Context(), sealedWebhook())
 	require.NoError(t, err)
-	_, final := codeOf(t, a.VerifyRemoved(t.Context(), WebhookID{"wh_1"}))
+	_, final := codeOf(t, second(a.VerifyRemoved(t.Context(), WebhookID{"wh_1"})))
 	require.False(t, final)
 	written, err := a.RemoveWebhook(t.Context(), WebhookID{"wh_1"})
 	require.NoError(t, err)
 	require.Equal(t, Written{Revision: 8, Existed: true}, written)
-	require.NoError(t, a.VerifyRemoved(t.Context(), WebhookID{"wh_1"}))
+	require.NoError(t, second(a.VerifyRemoved(t.Context(), WebhookID{"wh_1"})))
 	r.active = true // an entry of the active set without a webhook
-	_, final = codeOf(t, a.VerifyRemoved(t.Context(), WebhookID{"wh_1"}))
+	_, final = codeOf(t, second(a.VerifyRemoved(t.Context(), WebhookID{"wh_1"})))
 	require.False(t, final)
 	r.readErr = errUnavailable
-	_, final = codeOf(t, a.VerifyRemoved(t.Context(), WebhookID{"wh_1"}))
+	_, final = codeOf(t, second(a.VerifyRemoved(t.Context(), WebhookID{"wh_1"})))
 	require.False(t, final)
 }
 

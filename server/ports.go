@@ -11,6 +11,7 @@ import (
 type RegisterRequest struct {
 	Webhook        holdfast.Webhook // without id, times and state
 	IdempotencyKey string           // the same key names the same webhook; "" always makes a new one
+	Actor          string           // for the audit trail
 	Wait           time.Duration    // how long to wait for the outcome; 0 does not wait
 }
 

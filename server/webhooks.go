@@ -31,7 +31,7 @@ func (h *webhooks) RegisterWebhook(ctx context.Context, req *holdfastv1.Register
 	if err := holdfast.Invalid(violations); err != nil {
 		return nil, err
 	}
-	result, err := h.registrations.Register(ctx, RegisterRequest{webhook, req.GetIdempotencyKey(), wait})
+	result, err := h.registrations.Register(ctx, RegisterRequest{webhook, req.GetIdempotencyKey(), actorOf(ctx), wait})
 	if err != nil {
 		return nil, belowWebhook(err)
 	}

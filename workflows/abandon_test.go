@@ -57,14 +57,14 @@ func TestG2_AbandonedWriteCannotComeAfterItsRemoval(t *testing.T) {
 	ctx := t.Context()
 	registered, deleted := make(chan error, 1), make(chan error, 1)
 	go func() {
-		_, err := client.Register(ctx, holdfast.Webhook{ID: "wh_1"}, time.Minute)
+		_, err := client.Register(ctx, holdfast.Webhook{ID: "wh_1"}, "", time.Minute)
 		registered <- err
 	}()
 	<-writing
 	var last holdfast.Registration
 	go func() {
 		var err error
-		last, err = client.Delete(ctx, "wh_1", time.Minute)
+		last, err = client.Delete(ctx, "wh_1", workflows.Request{}, time.Minute)
 		deleted <- err
 	}()
 	id := workflows.RegistrationID("wh_1")

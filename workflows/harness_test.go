@@ -31,19 +31,34 @@ type fakes struct {
 	recordState func(in activities.StateChange) error
 	liveNodes   func() (activities.NodeList, error)
 	refresh     func(queue string, in activities.RefreshRequest) (activities.RefreshReport, error)
-	check       func(in activities.SealedWebhook) error
-	exists      func(in activities.WebhookID) error
+	check       func(in activities.SealedWebhook) (activities.Attempted, error)
+	exists      func(in activities.WebhookID) (activities.Attempted, error)
 	write       func(in activities.SealedWebhook) (activities.Written, error)
 	remove      func(in activities.WebhookID) (activities.Written, error)
-	verify      func(in activities.SealedWebhook) error
-	verifyGone  func(in activities.WebhookID) error
+	verify      func(in activities.SealedWebhook) (activities.Attempted, error)
+	verifyGone  func(in activities.WebhookID) (activities.Attempted, error)
 	confirm     func(in activities.SealedWebhook) (activities.Confirmation, error)
 	unconfirm   func(in activities.WebhookID) (activities.Confirmation, error)
+	change      func(in activities.ChangePlan) (activities.Prepared, error)
+	rotation    func(in activities.RotationPlan) (activities.Prepared, error)
+	retirement  func(in activities.RetirePlan) (activities.Prepared, error)
+	reconcile   func(in activities.ReconcilePlan) (activities.ReconcileOutcome, error)
+	judge       func(in activities.WebhookID) (activities.Judgement, error)
+	reset       func(in activities.WebhookID) (activities.Attempted, error)
+	sweep       func(in activities.SweepRequest) error
+	probe       func(in activities.ProbeRequest) (activities.ProbeResult, error)
+	raise       func(in holdfast.Alert) error
+	resolve     func(in resolveAlert) error
 	onCall      func(call)
 	serial      sync.Mutex // activities run side by side; the functions above one at a time
 	mu          sync.Mutex
 	calls       []call
 	timers      []time.Duration
+}
+
+// resolveAlert is the input of the activity that resolves an alert.
+type resolveAlert struct {
+	ID string `json:"id"`
 }
 
 // call is one activity run: its name, the queue it ran on and the workflow's time.
@@ -87,10 +102,20 @@ func newEnv(t *testing.T) (*testsuite.TestWorkflowEnvironment, *fakes) {
 		return activities.Recorded{}, nil
 	})
 	registerVoid(f, "RecordState", &f.recordState)
-	registerVoid(f, "CheckWebhook", &f.check)
-	registerVoid(f, "CheckExists", &f.exists)
-	registerVoid(f, "VerifyWebhook", &f.verify)
-	registerVoid(f, "VerifyRemoved", &f.verifyGone)
+	registerOr(f, "CheckWebhook", &f.check, activities.Attempted{})
+	registerOr(f, "CheckExists", &f.exists, activities.Attempted{})
+	registerOr(f, "VerifyWebhook", &f.verify, activities.Attempted{})
+	registerOr(f, "VerifyRemoved", &f.verifyGone, activities.Attempted{})
+	register(f, "PrepareChange", func(in activities.ChangePlan) (activities.Prepared, error) { return f.change(in) })
+	register(f, "PrepareRotation", func(in activities.RotationPlan) (activities.Prepared, error) { return f.rotation(in) })
+	register(f, "PrepareRetirement", func(in activities.RetirePlan) (activities.Prepared, error) { return f.retirement(in) })
+	register(f, "ReconcileWebhook", func(in activities.ReconcilePlan) (activities.ReconcileOutcome, error) { return f.reconcile(in) })
+	registerOr(f, "JudgeFailures", &f.judge, activities.Judgement{})
+	registerOr(f, "ResetFailures", &f.reset, activities.Attempted{})
+	registerVoid(f, "SweepDeliveries", &f.sweep)
+	registerOr(f, "ProbeWebhook", &f.probe, activities.ProbeResult{})
+	registerVoid(f, "RaiseAlert", &f.raise)
+	registerVoid(f, "ResolveAlert", &f.resolve)
 	registerOr(f, "WriteWebhook", &f.write, activities.Written{Revision: 1})
 	registerOr(f, "RemoveWebhook", &f.remove, activities.Written{Revision: 2, Existed: true})
 	registerOr(f, "ConfirmWebhook", &f.confirm, activities.Confirmation{})

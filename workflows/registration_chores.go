@@ -26,6 +26,15 @@ const (
 	activityResolveAlert = "ResolveAlert"
 )
 
+// InBackground tells whether an activity of a registration is none of the steps that its callers wait for.
+func InBackground(activity string) bool {
+	switch activity {
+	case activityRaiseAlert, activityResolveAlert, "SweepDeliveries", "ProbeWebhook", "JudgeFailures":
+		return true
+	}
+	return false
+}
+
 // sweepFrom has the open deliveries follow the webhook from one state to the one it is in now.
 func (r *registration) sweepFrom(before holdfast.WebhookState) {
 	after := r.Registration.State

@@ -202,10 +202,11 @@ func alreadyExists() error {
 	return refusal(ErrorExists, "the idempotency key was used before with another webhook")
 }
 
-// startOver forgets a life that has ended, except for its trail and the alerts still to be raised.
+// startOver forgets a life that has ended, except for its trail and what is still to be dealt with.
 func (r *registration) startOver() {
 	r.RegistrationState = RegistrationState{
-		WebhookID: r.WebhookID, ContinueAfter: r.ContinueAfter, Alerts: r.Alerts, Raised: r.Raised,
+		WebhookID: r.WebhookID, ContinueAfter: r.ContinueAfter,
+		Switches: r.Switches, Failures: r.Failures, Alerts: r.Alerts, Raised: r.Raised,
 		Registration: holdfast.Registration{WebhookID: r.WebhookID, Steps: r.Registration.Steps},
 	}
 	r.removed = false

@@ -71,7 +71,7 @@ func (r *registration) judge(ctx workflow.Context) {
 	for workflow.Await(ctx, func() bool { return len(r.Failures) > 0 }) == nil {
 		for {
 			reconnects := r.reconnects
-			d, probing, err := r.verdict(ctx, r.Failures[0])
+			d, judged, err := r.verdict(ctx, r.Failures[0])
 			if err != nil {
 				workflow.GetLogger(ctx).Error("failures could not be judged", "webhook_id", r.WebhookID, "error", err)
 			}
@@ -83,7 +83,7 @@ func (r *registration) judge(ctx workflow.Context) {
 			}
 			again := reconnects != r.reconnects // the counter that was read is no longer what counts
 			if !again {
-				r.autoDisconnect(ctx, *d, probing)
+				r.autoDisconnect(ctx, *d, judged)
 			}
 			r.lock.Unlock()
 			if !again {
@@ -101,37 +101,37 @@ func (r *registration) exempt() bool {
 }
 
 // verdict returns how the webhook is to be disconnected, nil when it is not.
-func (r *registration) verdict(ctx workflow.Context, in AutoDisconnect) (*holdfast.Disconnection, activities.Probing, error) {
+func (r *registration) verdict(ctx workflow.Context, in AutoDisconnect) (*holdfast.Disconnection, activities.Judgement, error) {
 	if r.exempt() {
-		return nil, activities.Probing{}, nil
+		return nil, activities.Judgement{}, nil
 	}
 	d := &holdfast.Disconnection{Cause: in.Cause, Reason: in.Reason, Actor: itself}
 	if in.Cause == holdfast.DisconnectedByReceiver {
 		d.Reason = cmp.Or(d.Reason, "the endpoint is gone")
-		return d, activities.Probing{}, nil
+		return d, activities.Judgement{}, nil
 	}
 	var j activities.Judgement
 	err := workflow.ExecuteActivity(light(ctx), registrations.JudgeFailures, r.id()).Get(ctx, &j)
 	if err != nil || !j.Disconnect {
-		return nil, activities.Probing{}, err
+		return nil, activities.Judgement{}, err
 	}
-	r.Webhook.Webhook.ConsecutiveFailures = j.Failures
 	d.Reason = fmt.Sprintf("%d deliveries failed in a row", j.Failures)
 	if in.Reason != "" {
 		d.Reason += ": " + in.Reason
 	}
-	return d, j.Probing, nil
+	return d, j, nil
 }
 
 // autoDisconnect disconnects the webhook unless that has happened meanwhile. The lock is held.
-func (r *registration) autoDisconnect(ctx workflow.Context, d holdfast.Disconnection, probing activities.Probing) {
+func (r *registration) autoDisconnect(ctx workflow.Context, d holdfast.Disconnection, j activities.Judgement) {
 	if r.exempt() {
 		return
 	}
+	r.Webhook.Webhook.ConsecutiveFailures = j.Failures // what a wiped Redis is given back
 	d.Since = workflow.Now(ctx).UnixMilli()
 	if err := r.toggle(ctx, opDisconnect(d), itself); err != nil || !r.Webhook.Webhook.Disconnected {
 		return
 	}
-	r.startProbing(ctx, probing)
+	r.startProbing(ctx, j.Probing)
 	r.raise(holdfast.AlertWebhookDisconnected, r.WebhookID, "the webhook is disconnected: "+d.Reason)
 }

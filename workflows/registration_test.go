@@ -165,7 +165,9 @@ func TestG1_CompensationGoesOnPastARefusal(t *testing.T) {
 func TestRegistration_FailedCheckWritesNothing(t *testing.T) {
 	t.Parallel()
 	env, f := newEnv(t)
-	f.check = func(activities.SealedWebhook) error { return coded(holdfast.CodeInvalid, false) }
+	f.check = func(activities.SealedWebhook) (activities.Attempted, error) {
+		return activities.Attempted{}, coded(holdfast.CodeInvalid, false)
+	}
 	var a answers
 	a.update(t, env, 0, workflows.UpdateRegister, request("a"))
 	env.ExecuteWorkflow(workflows.TypeRegistration, start)
@@ -340,9 +342,11 @@ func TestRegistration_DeleteAbandonsAStuckRegistration(t *testing.T) {
 func TestRegistration_DeleteOfAnUnknownWebhookIsNotFound(t *testing.T) {
 	t.Parallel()
 	env, f := newEnv(t)
-	f.exists = func(activities.WebhookID) error { return coded(holdfast.CodeNotFound, false) }
+	f.exists = func(activities.WebhookID) (activities.Attempted, error) {
+		return activities.Attempted{}, coded(holdfast.CodeNotFound, false)
+	}
 	var a answers
-	a.update(t, env, 0, workflows.UpdateDelete)
+	a.update(t, env, 0, workflows.UpdateDelete, workflows.DeleteRequest{})
 	env.ExecuteWorkflow(workflows.TypeRegistration, start)
 	require.True(t, env.IsWorkflowCompleted())
 	var app *temporal.ApplicationError
@@ -356,14 +360,14 @@ func TestD09_DeleteWaitsForStorageInsteadOfSayingNotFound(t *testing.T) {
 	t.Parallel()
 	env, f := newEnv(t)
 	failures := 5
-	f.exists = func(activities.WebhookID) error {
+	f.exists = func(activities.WebhookID) (activities.Attempted, error) {
 		if failures--; failures > 0 {
-			return coded(holdfast.CodeUnavailable, true)
+			return activities.Attempted{}, coded(holdfast.CodeUnavailable, true)
 		}
-		return nil
+		return activities.Attempted{}, nil
 	}
 	var a answers
-	a.update(t, env, 0, workflows.UpdateDelete)
+	a.update(t, env, 0, workflows.UpdateDelete, workflows.DeleteRequest{})
 	env.ExecuteWorkflow(workflows.TypeRegistration, start)
 	require.Equal(t, []error{nil}, a.errs)
 	require.Equal(t, holdfast.WebhookDeleted, a.replies[0].Registration.State)

@@ -79,7 +79,9 @@ func (r *registration) probe(ctx workflow.Context, p *Probe) error {
 	p.Number++
 	r.writeProbe(probeLine(began, workflow.Now(ctx).UnixMilli(), got, err))
 	if err == nil && got.Probed && got.Delivered {
-		return r.connect(ctx, "a probe was delivered", itself)
+		if err := r.connect(ctx, "a probe was delivered", itself); r.Probe != p {
+			return err
+		}
 	}
 	p.DelayMS = min(2*p.DelayMS, max(p.ProbeMaxMS, p.ProbeAfterMS))
 	if err == nil && !got.Probed { // nothing is held, so that nothing is known

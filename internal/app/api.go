@@ -8,11 +8,13 @@ import (
 
 	"github.com/emprops/holdfast"
 	"github.com/emprops/holdfast/internal/dispatch"
+	"github.com/emprops/holdfast/internal/eventfilter"
 	"github.com/emprops/holdfast/internal/httpsend"
 	"github.com/emprops/holdfast/internal/redisstore"
 	"github.com/emprops/holdfast/internal/registry"
 	"github.com/emprops/holdfast/internal/temporalclient"
 	"github.com/emprops/holdfast/server"
+	"github.com/emprops/holdfast/workflows"
 )
 
 // registrations is the API's way to the registration workflows.
@@ -31,7 +33,7 @@ func (r *registrations) Register(ctx context.Context, in server.RegisterRequest)
 	if err != nil {
 		return server.RegisterResult{}, err
 	}
-	got, err := r.temporal.Register(ctx, w, in.Wait)
+	got, err := r.temporal.Register(ctx, w, in.Actor, in.Wait)
 	if err != nil {
 		return server.RegisterResult{}, err
 	}
@@ -51,6 +53,9 @@ func (r *registrations) complete(in server.RegisterRequest) (w holdfast.Webhook,
 	if err := r.policy.Check(w.URL); err != nil {
 		return w, false, err
 	}
+	if _, err := eventfilter.Compile(w.Filter); err != nil {
+		return w, false, err
+	}
 	now := r.now()
 	w.CreatedAt, w.UpdatedAt = now.UnixMilli(), now.UnixMilli()
 	w.ID = holdfast.NewWebhookID(now)
@@ -58,39 +63,65 @@ func (r *registrations) complete(in server.RegisterRequest) (w holdfast.Webhook,
 		w.ID = holdfast.IdempotentWebhookID(in.IdempotencyKey)
 	}
 	if w.Secret == "" {
-		key := make([]byte, secretBytes)
-		_, _ = rand.Read(key) // never fails (crypto/rand)
-		w.Secret, generated = "whsec_"+base64.StdEncoding.EncodeToString(key), true
+		w.Secret, generated = newSecret(), true
 	}
 	return w, generated, nil
 }
 
-// errNotWired is the answer of what has no workflow behind it yet.
-var errNotWired = holdfast.Errorf(holdfast.CodeUnavailable, "not wired yet")
-
-// Change changes the fields named.
-func (r *registrations) Change(context.Context, server.ChangeRequest) (server.RegisterResult, error) {
-	return server.RegisterResult{}, errNotWired
+func newSecret() string {
+	key := make([]byte, secretBytes)
+	_, _ = rand.Read(key) // never fails (crypto/rand)
+	return "whsec_" + base64.StdEncoding.EncodeToString(key)
 }
 
-// RotateSecret replaces the signing secret.
-func (r *registrations) RotateSecret(context.Context, server.RotateRequest) (server.RegisterResult, error) {
-	return server.RegisterResult{}, errNotWired
+// Change changes the fields named.
+func (r *registrations) Change(ctx context.Context, in server.ChangeRequest) (server.RegisterResult, error) {
+	w := in.Webhook
+	w.ID = in.ID
+	got, err := r.temporal.Change(ctx, asked(in.Requested), w, in.Fields, in.Wait)
+	return server.RegisterResult{Webhook: got.Webhook, Registration: got.Registration}, err
+}
+
+// RotateSecret replaces the signing secret. One that is generated is told only when the outcome is known: an earlier
+// request under the same id may have made another.
+func (r *registrations) RotateSecret(ctx context.Context, in server.RotateRequest) (server.RegisterResult, error) {
+	secret, generated := in.Secret, false
+	if secret == "" {
+		secret, generated = newSecret(), true
+	}
+	got, err := r.temporal.RotateSecret(ctx, in.ID, asked(in.Requested), secret, in.Overlap, in.Wait)
+	if err != nil {
+		return server.RegisterResult{}, err
+	}
+	result := server.RegisterResult{Webhook: got.Webhook, Registration: got.Registration}
+	if generated && !got.Unread && got.Registration.Status != holdfast.RegistrationFailed {
+		result.Secret = secret
+		if in.RequestID != "" {
+			result.Secret = got.Webhook.Secret
+		}
+	}
+	return result, nil
 }
 
 // Disconnect stops deliveries.
-func (r *registrations) Disconnect(context.Context, server.SwitchRequest) (server.RegisterResult, error) {
-	return server.RegisterResult{}, errNotWired
+func (r *registrations) Disconnect(ctx context.Context, in server.SwitchRequest) (server.RegisterResult, error) {
+	got, err := r.temporal.Disconnect(ctx, in.ID, workflows.SwitchRequest{Request: asked(in.Requested), Reason: in.Reason}, in.Wait)
+	return server.RegisterResult{Webhook: got.Webhook, Registration: got.Registration}, err
 }
 
 // Reconnect ends a disconnection.
-func (r *registrations) Reconnect(context.Context, server.SwitchRequest) (server.RegisterResult, error) {
-	return server.RegisterResult{}, errNotWired
+func (r *registrations) Reconnect(ctx context.Context, in server.SwitchRequest) (server.RegisterResult, error) {
+	got, err := r.temporal.Reconnect(ctx, in.ID, workflows.SwitchRequest{Request: asked(in.Requested), Reason: in.Reason}, in.Wait)
+	return server.RegisterResult{Webhook: got.Webhook, Registration: got.Registration}, err
 }
 
 // Delete deletes a webhook.
 func (r *registrations) Delete(ctx context.Context, in server.Requested) (holdfast.Registration, error) {
-	return r.temporal.Delete(ctx, in.ID, in.Wait)
+	return r.temporal.Delete(ctx, in.ID, asked(in), in.Wait)
+}
+
+func asked(in server.Requested) workflows.Request {
+	return workflows.Request{RequestID: in.RequestID, Actor: in.Actor, ExpectedRevision: in.ExpectedRevision}
 }
 
 // Registration returns a registration with its audit trail.
@@ -107,7 +138,17 @@ type webhooks struct {
 
 func (w *webhooks) Webhook(ctx context.Context, id string) (*holdfast.Webhook, error) {
 	got, _, err := w.store.ReadWebhook(ctx, id)
-	return got, err
+	if holdfast.ErrorCode(err) != holdfast.CodeNotFound {
+		return got, err
+	}
+	// A registry that was wiped and is being filled again lacks webhooks that there are.
+	if unreadable := w.registry.Current(ctx); unreadable != nil {
+		return nil, unreadable
+	}
+	if known, cached := w.registry.Webhook(id); cached == nil {
+		return known, nil
+	}
+	return nil, err
 }
 
 func (w *webhooks) List(ctx context.Context) ([]*holdfast.Webhook, error) {
@@ -129,14 +170,11 @@ func (w *webhooks) Stats(ctx context.Context, id string) (server.WebhookStats, e
 	if err != nil {
 		return server.WebhookStats{}, err
 	}
-	average := 0.0
-	if s.TotalDeliveries > 0 {
-		average = s.ResponseTimeTotalMS / float64(s.TotalDeliveries)
-	}
 	return server.WebhookStats{
-		AverageResponseMS: average, Attempts: s.TotalDeliveries, SuccessfulAttempts: s.SuccessfulDeliveries, FailedAttempts: s.FailedDeliveries,
-		Delivered: s.Delivered, Exhausted: s.Exhausted, Cancelled: s.Cancelled, ConsecutiveFailures: s.ConsecutiveFailures,
+		Attempts: s.TotalDeliveries, SuccessfulAttempts: s.SuccessfulDeliveries, FailedAttempts: s.FailedDeliveries,
+		Delivered: s.Delivered, Exhausted: s.Exhausted, Cancelled: s.Cancelled, Held: s.Held, ConsecutiveFailures: s.ConsecutiveFailures,
 		LastAttemptAt: s.LastDeliveryAt, LastSuccessAt: s.LastSuccessAt, LastFailureAt: s.LastFailureAt,
+		AverageResponseMS: s.AverageMS, P50MS: s.P50MS, P95MS: s.P95MS, P99MS: s.P99MS,
 	}, nil
 }
 

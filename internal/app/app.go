@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/emprops/holdfast/activities"
+	"github.com/emprops/holdfast/internal/alerting"
 	"github.com/emprops/holdfast/internal/config"
 	"github.com/emprops/holdfast/internal/dispatch"
 	"github.com/emprops/holdfast/internal/emprops"
@@ -26,6 +27,7 @@ import (
 	"github.com/emprops/holdfast/internal/temporalclient"
 	"github.com/emprops/holdfast/server"
 	"github.com/emprops/holdfast/worker"
+	"github.com/emprops/holdfast/workflows"
 )
 
 const (
@@ -33,6 +35,9 @@ const (
 	recordsPerPipeline = 128
 	slowFor            = 30 * time.Second // how long a webhook stays out of the fast lane after it was slow or failed
 	drainTimeout       = 10 * time.Second // for each part of a stop
+	platformSample     = 20               // webhooks that one consistency check asks EMPROPS about
+	noticeInterval     = 2 * time.Second  // between looks whether the registry lacks webhooks
+	filtersKept        = 10_000           // compiled filter expressions
 )
 
 // Roles of a process: serve does both, worker only works.
@@ -47,22 +52,24 @@ type App struct {
 	roles  Roles
 	logger *zap.Logger
 
-	redis      redis.UniversalClient
-	temporal   client.Client
-	store      *redisstore.Store
-	registry   *registry.Registry
-	dispatcher *dispatch.Dispatcher
-	deliveries *activities.Deliveries
-	workers    *worker.Workers
-	presence   *presence
-	ingress    *jobevents.Subscriber
-	health     *health
-	listener   net.Listener
-	http       *http.Server
-	connecting sync.WaitGroup
-	quit       context.CancelFunc
-	fatal      chan error
-	stop       sync.Once
+	redis       redis.UniversalClient
+	temporal    client.Client
+	store       *redisstore.Store
+	registry    *registry.Registry
+	dispatcher  *dispatch.Dispatcher
+	deliveries  *activities.Deliveries
+	workers     *worker.Workers
+	presence    *presence
+	alerts      *activities.Alerts
+	consistency *temporalclient.Consistency
+	ingress     *jobevents.Subscriber
+	health      *health
+	listener    net.Listener
+	http        *http.Server
+	connecting  sync.WaitGroup
+	quit        context.CancelFunc
+	fatal       chan error
+	stop        sync.Once
 }
 
 // New wires the services of a node; nothing is connected yet. Errors are about the configuration.
@@ -96,9 +103,17 @@ func New(cfg config.Config, roles Roles, logger *zap.Logger) (*App, error) {
 		Prefix: cfg.Redis.Prefix, Sealer: storeSealer(keys), NodeTTL: cfg.Node.TTL, MarkTTL: cfg.Delivery.EventTTL,
 	})
 	a.registry = registry.New(registrySource{a.store}, registry.Options{
-		DigestOf: redisstore.DigestOf, ParseDigest: redisstore.ParseDigest, Timeout: redisOperation,
+		DigestOf: redisstore.DigestOf, ParseDigest: redisstore.ParseDigest, Compile: compileFilters(), Timeout: redisOperation,
 	}, logger)
 	a.presence = newPresence(a.store, a.registry, cfg.Node.ID, cfg.HTTP.Listen, cfg.Node.HeartbeatInterval, logger)
+	a.alerts = &activities.Alerts{Store: a.store, Logger: logger}
+	if cfg.Alerts.URL != "" {
+		poster, err := alerting.New(alerting.Config{URL: cfg.Alerts.URL, Token: cfg.Alerts.Token})
+		if err != nil {
+			return nil, err
+		}
+		a.alerts.Notifier, a.alerts.Poster = &temporalclient.Alerts{Client: a.temporal}, poster
+	}
 	a.wire(credentials{keys}, policy, platform{platformClient})
 	return a, nil
 }
@@ -106,13 +121,23 @@ func New(cfg config.Config, roles Roles, logger *zap.Logger) (*App, error) {
 // wire builds the parts that need one another.
 func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform platform) {
 	cfg := a.cfg
+	a.consistency = &temporalclient.Consistency{
+		Client: a.temporal, Interval: cfg.Registry.CheckInterval, Input: workflows.CheckInput{
+			NodePatienceMS: cfg.Registry.ConfirmTimeout.Milliseconds(), PlatformSample: platformSample,
+		},
+	}
 	registrationClient := &temporalclient.Registrations{Client: a.temporal, Sealer: sealer}
+	reconcile := reconciler{registrationClient}
+	registrationClient.Adopt = reconcile.adopt(a.store)
+	control := &temporalclient.Control{Client: a.temporal, AttemptTimeout: cfg.Delivery.Timeout, HoldFor: cfg.Delivery.HoldFor}
+	held := heldIndex{a.store}
+	prober := &temporalclient.Prober{Control: control, Held: held}
 	sender := httpsend.New(httpsend.Config{
 		Timeout: cfg.Delivery.Timeout, MaxResponseBytes: int(cfg.Delivery.MaxResponseBytes), Policy: policy, Node: cfg.Node.ID,
 	})
 	a.deliveries = activities.NewDeliveries(activities.DeliveryDeps{
 		Node: cfg.Node.ID, Webhooks: a.registry, Registered: registrationClient, Sender: sender,
-		Store: newDeliveryRecords(a.store), Payloads: &temporalclient.Payloads{Client: a.temporal},
+		Store: newDeliveryRecords(a.store), Payloads: &temporalclient.Payloads{Client: a.temporal}, Pace: a.store,
 		Lanes: activities.NewLanes(activities.LaneLimits{
 			Fast: cfg.Delivery.MaxConcurrent, Slow: cfg.Delivery.SlowConcurrent(), PerWebhook: cfg.Delivery.PerWebhookConcurrent,
 		}, slowFor),
@@ -120,10 +145,22 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 		Cutoff: cfg.Delivery.FastCutoff, Logger: a.logger,
 	})
 	a.workers = worker.New(a.temporal, worker.Activities{
-		Registrations: &activities.Registrations{Store: a.store, Platform: platform, Targets: policy, Sealed: sealer},
-		Nodes:         &activities.Nodes{Lister: nodeList{a.store}},
-		NodeCache:     &activities.NodeCache{Node: cfg.Node.ID, Registry: a.registry},
-		Deliveries:    a.deliveries,
+		Registrations: &activities.Registrations{
+			Store: a.store, Platform: platform, Targets: policy, Sealed: sealer, Filters: filterChecker{}, Consent: sender,
+			Sweeper: prober, Prober: prober, DisconnectThreshold: cfg.Delivery.DisconnectThreshold,
+			AutoReconnect: cfg.Delivery.AutoReconnect, ReconnectDelay: cfg.Delivery.ReconnectDelay, ReconnectMaxDelay: cfg.Delivery.ReconnectMaxDelay,
+		},
+		Nodes:          &activities.Nodes{Lister: nodeList{a.store}, Patience: cfg.Registry.ConfirmTimeout},
+		NodeCache:      &activities.NodeCache{Node: cfg.Node.ID, Registry: a.registry},
+		NodeInspection: &activities.NodeInspection{Node: cfg.Node.ID, Cache: cache{a.registry}},
+		Consistency: &activities.Consistency{
+			Registry: checkedRegistry{a.store}, Open: &temporalclient.OpenRegistrations{Client: a.temporal}, Reconciler: reconcile,
+			Platform: platform, Sample: cache{a.registry}, Logger: a.logger,
+		},
+		Alerts:     a.alerts,
+		Deliveries: a.deliveries,
+		Replays:    &activities.Replays{Deliveries: deliveryList{a.store}, Restarter: control},
+		Sweeps:     &activities.Sweeps{Held: held, Open: control, PageSize: cfg.Delivery.PerWebhookConcurrent},
 	}, worker.Options{
 		Node: cfg.Node.ID, SlowAttempts: cfg.Delivery.MaxConcurrent, StopTimeout: drainTimeout, OnFatal: a.fail,
 	}, a.logger)
@@ -141,10 +178,12 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 	if cfg.Ingress.PubSub {
 		a.ingress = jobevents.New(a.redis, a.dispatcher, jobevents.Options{Logger: a.logger, ProgressInterval: cfg.Ingress.ProgressThrottle})
 	}
+	read := deliveries{a.store, &temporalclient.Deliveries{Client: a.temporal}}
 	a.http = server.NewHTTPServer(server.New(server.Deps{
 		Registrations: &registrations{registrationClient, policy, time.Now},
-		Webhooks:      &webhooks{a.registry, a.store}, Events: events{a.dispatcher},
-		Deliveries: deliveries{a.store, &temporalclient.Deliveries{Client: a.temporal}},
+		Webhooks:      &webhooks{a.registry, a.store}, Events: events{a.dispatcher}, Deliveries: read,
+		Control:    &deliveryControl{read, a.store, control, &temporalclient.Replays{Client: a.temporal}},
+		Operations: &operations{a.store, a.registry, a.consistency, a.health},
 		Receivers:  testReceivers{a.store}, Checker: a.health, Logger: a.logger,
 	}, server.Options{
 		AllowedOrigins: cfg.Security.CORSOrigins, PublicURL: cfg.BaseURL, TemporalUIBase: cfg.Temporal.UIURL,
@@ -223,6 +262,10 @@ func (a *App) connect(ctx context.Context) {
 	if !a.roles.Worker && !a.until(ctx, "Temporal", a.askTemporal) {
 		return
 	}
+	if a.roles.Worker && !a.until(ctx, "the consistency schedule", a.consistency.EnsureSchedule) {
+		return
+	}
+	a.connecting.Go(func() { a.seeToCompleteness(ctx) })
 	if a.ingress != nil {
 		if err := a.ingress.Start(ctx); err != nil {
 			a.fail(fmt.Errorf("listening to the job broker: %w", err))
@@ -230,6 +273,28 @@ func (a *App) connect(ctx context.Context) {
 		}
 	}
 	a.health.connected.Store(true)
+}
+
+// seeToCompleteness asks for a consistency check as soon as the node notices that the registry in Redis lacks webhooks, as
+// after a wipe, instead of waiting for the next one on schedule (G5).
+func (a *App) seeToCompleteness(ctx context.Context) {
+	tick := time.NewTicker(min(a.cfg.Registry.CheckInterval, noticeInterval))
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if !a.registry.Incomplete() {
+			continue
+		}
+		once, cancel := context.WithTimeout(ctx, 5*time.Second)
+		if err := a.consistency.Trigger(once); err != nil {
+			a.logger.Debug("no consistency check could be asked for", zap.Error(err))
+		}
+		cancel()
+	}
 }
 
 func (a *App) askTemporal(ctx context.Context) error {

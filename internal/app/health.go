@@ -4,15 +4,20 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+
+	"github.com/emprops/holdfast/internal/consistency"
 )
 
 // health tells whether the node can do its work, by asking what it depends on.
 type health struct {
-	app       *App
-	connected atomic.Bool // workers and ingress run
+	app         *App
+	consistency *consistency.Health
+	connected   atomic.Bool // workers and ingress run
 }
 
-func newHealth(a *App) *health { return &health{app: a} }
+func newHealth(a *App) *health {
+	return &health{app: a, consistency: &consistency.Health{Reports: a.store, Interval: a.cfg.Registry.CheckInterval, Now: time.Now}}
+}
 
 // componentTimeout bounds each question.
 const componentTimeout = 2 * time.Second
@@ -40,5 +45,6 @@ func (h *health) Ready(ctx context.Context) (components map[string]string, ready
 	if a.ingress != nil && h.connected.Load() && a.ingress.Healthy() != nil {
 		bad("ingress", "not subscribed")
 	}
+	components["consistency"] = h.consistency.Status(ctx).String() // says nothing about this node's readiness
 	return components, ready
 }

@@ -107,7 +107,9 @@ type Delivery struct {
 	MaxResponseBytes     Size          // how much of an answer's body is kept
 	RetryAfterMax        time.Duration // longest Retry-After that is honoured
 	DisconnectThreshold  int           // failed deliveries in a row that disconnect a webhook; 0 is never
+	AutoReconnect        bool          // webhooks that failures disconnected are probed
 	ReconnectDelay       time.Duration // wait before a disconnected webhook is probed
+	ReconnectMaxDelay    time.Duration // bound of that wait, which doubles with every probe that fails
 	Retry                Retry
 }
 

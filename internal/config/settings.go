@@ -313,6 +313,16 @@ var settings = []setting{
 		at:  func(c *Config) any { return &c.Delivery.DisconnectThreshold },
 	},
 	{
+		key: "delivery.auto_reconnect", flag: "delivery-auto-reconnect", commands: everywhere, def: "true",
+		doc: "whether webhooks that failures disconnected are probed with what is held for them, and reconnected when that arrives",
+		at:  func(c *Config) any { return &c.Delivery.AutoReconnect },
+	},
+	{
+		key: "delivery.reconnect_max_delay", flag: "delivery-reconnect-max-delay", arg: "DURATION", commands: everywhere, def: "1h",
+		doc: "longest wait between two probes of a disconnected webhook",
+		at:  func(c *Config) any { return &c.Delivery.ReconnectMaxDelay },
+	},
+	{
 		key: "delivery.reconnect_delay", flag: "delivery-reconnect-delay", arg: "DURATION",
 		commands: everywhere, def: "5m",
 		doc: "wait before a disconnected webhook is probed",

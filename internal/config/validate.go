@@ -102,6 +102,8 @@ func (c *Config) checkDelivery(v *violations) {
 	v.checkf(within(d.RetryAfterMax, time.Second, 7*24*time.Hour), "delivery.retry_after_max", "must be between 1s and 168h")
 	v.checkf(d.DisconnectThreshold >= 0, "delivery.disconnect_threshold", "must not be negative")
 	v.checkf(within(d.ReconnectDelay, time.Millisecond, 24*time.Hour), "delivery.reconnect_delay", "must be between 1ms and 24h")
+	v.checkf(within(d.ReconnectMaxDelay, d.ReconnectDelay, 7*24*time.Hour), "delivery.reconnect_max_delay",
+		"must be between delivery.reconnect_delay and 7 days")
 	fields := map[string]string{
 		"maxAttempts": "max_attempts", "initialDelay": "initial_delay", "backoffMultiplier": "multiplier", "maxDelay": "max_delay",
 	}

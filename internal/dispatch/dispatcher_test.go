@@ -111,7 +111,9 @@ func (f fixed) Changes(context.Context, int64) (registry.Feed, error) {
 	return registry.Feed{Position: registry.Position{Revision: 1}, Full: true, Webhooks: f}, nil
 }
 
-func (f fixed) Everything(ctx context.Context, since int64) (registry.Feed, error) { return f.Changes(ctx, since) }
+func (f fixed) Everything(ctx context.Context, since int64) (registry.Feed, error) {
+	return f.Changes(ctx, since)
+}
 
 func (f fixed) Distrust(context.Context, string, string) error { return nil }
 

@@ -100,6 +100,16 @@ func (r *Registry) Degraded() string {
 	return ""
 }
 
+// Incomplete tells whether the registry in the source is known to lack webhooks: it was wiped or restored, and has not been
+// filled again.
+func (r *Registry) Incomplete() bool {
+	switch r.Degraded() {
+	case "", unreachable:
+		return false
+	}
+	return true
+}
+
 // NotReady returns why a node should not be asked to match events (D5), or "" when it should: its snapshot is loaded,
 // current and complete.
 func (r *Registry) NotReady() string {

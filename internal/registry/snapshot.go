@@ -167,6 +167,13 @@ func (s *Snapshot) NewestAfter(createdAt int64, id string) iter.Seq[*holdfast.We
 	}
 }
 
+// After goes through the webhooks whose ids come after id, ordered by id. They must not be modified.
+func (s *Snapshot) After(id string) iter.Seq[*holdfast.Webhook] {
+	return func(yield func(*holdfast.Webhook) bool) {
+		s.entries.Ascend(id, func(found string, e *entry) bool { return found == id || yield(e.webhook) })
+	}
+}
+
 // All returns every webhook, newest first. They must not be modified.
 func (s *Snapshot) All() []*holdfast.Webhook {
 	all := make([]*holdfast.Webhook, 0, s.Len())

@@ -30,6 +30,11 @@ type Sealer interface {
 type Registrations struct {
 	Client client.Client
 	Sealer Sealer
+	// Adopt registers a webhook that only Redis has, and says whether there was one. It is asked before a change of a
+	// webhook without a registration is refused with CodeNotFound; nil refuses at once.
+	Adopt func(ctx context.Context, webhookID string) (bool, error)
+	// ContinueAfter is the length of history at which a registration goes on in a new run; 0 leaves that to Temporal.
+	ContinueAfter int
 }
 
 // Registered is what is known of a registration: the webhook with its credentials, and how far it has come.
@@ -42,63 +47,80 @@ type Registered struct {
 }
 
 // Register starts or joins the webhook's registration and waits for its outcome as long as wait says; past it the answer
-// says PENDING and the registration goes on by itself. CodeExists: the id belongs to a webhook with another configuration.
-// CodeUnavailable: Temporal did not take it on.
-func (r *Registrations) Register(ctx context.Context, w holdfast.Webhook, wait time.Duration) (Registered, error) {
+// says PENDING and the registration goes on by itself. The actor is for the audit trail. CodeExists: the id belongs to a
+// webhook with another configuration. CodeUnavailable: Temporal did not take it on.
+func (r *Registrations) Register(ctx context.Context, w holdfast.Webhook, actor string, wait time.Duration) (Registered, error) {
 	same := fingerprint(w)
 	sealed, err := r.seal(w)
 	if err != nil {
 		return Registered{}, err
 	}
-	request := workflows.RegisterRequest{Webhook: sealed, Fingerprint: same}
-	got, err := r.update(ctx, w.ID, wait, workflows.UpdateRegister, request)
+	request := workflows.RegisterRequest{Webhook: sealed, Fingerprint: same, Actor: actor}
+	got, err := r.updateWithStart(ctx, ask{w.ID, workflows.UpdateRegister, "", request}, wait)
 	if got.Unread {
 		got.Webhook = w
 	}
 	return got, err
 }
 
-// Delete ends the webhook and waits like Register. CodeNotFound when there is no such webhook.
-func (r *Registrations) Delete(ctx context.Context, webhookID string, wait time.Duration) (holdfast.Registration, error) {
-	got, err := r.update(ctx, webhookID, wait, workflows.UpdateDelete)
-	return got.Registration, err
-}
-
 // acceptTimeout bounds the wait for Temporal and a worker to take an update on.
 const acceptTimeout = 10 * time.Second
 
-// update sends an update, starting the registration when it is not open, and waits for its result.
-func (r *Registrations) update(
-	ctx context.Context, webhookID string, wait time.Duration, update string, args ...any,
-) (Registered, error) {
-	accepting, cancel := context.WithTimeout(ctx, acceptTimeout)
+// ask is an update of a webhook's registration.
+type ask struct {
+	webhookID string
+	update    string
+	requestID string // "" is none
+	request   any
+}
+
+func (a ask) options() client.UpdateWorkflowOptions {
+	o := client.UpdateWorkflowOptions{
+		WorkflowID: workflows.RegistrationID(a.webhookID), UpdateName: a.update, Args: []any{a.request},
+		WaitForStage: client.WorkflowUpdateStageAccepted,
+	}
+	if a.requestID != "" { // Temporal itself knows a repetition then
+		o.UpdateID = a.update + "/" + a.requestID
+	}
+	return o
+}
+
+// updateWithStart sends an update, starting the registration when it is not open, and waits for its result.
+func (r *Registrations) updateWithStart(ctx context.Context, a ask, wait time.Duration) (Registered, error) {
+	handle, err := r.startAnd(ctx, a)
+	if err != nil {
+		return Registered{}, refused(err, a.update)
+	}
+	return r.outcome(ctx, a, handle, wait)
+}
+
+func (r *Registrations) startAnd(ctx context.Context, a ask) (client.WorkflowUpdateHandle, error) {
+	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
-	id := workflows.RegistrationID(webhookID)
 	start := r.Client.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
-		ID: id, TaskQueue: workflows.QueueMain,
+		ID: workflows.RegistrationID(a.webhookID), TaskQueue: workflows.QueueMain,
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		TypedSearchAttributes:    temporal.NewSearchAttributes(workflows.AttrWebhookID.ValueSet(webhookID)),
-	}, workflows.TypeRegistration, workflows.RegistrationState{WebhookID: webhookID})
-	handle, err := r.Client.UpdateWithStartWorkflow(accepting, client.UpdateWithStartWorkflowOptions{
-		StartWorkflowOperation: start,
-		UpdateOptions: client.UpdateWorkflowOptions{
-			WorkflowID: id, UpdateName: update, Args: args, WaitForStage: client.WorkflowUpdateStageAccepted,
-		},
+		TypedSearchAttributes:    temporal.NewSearchAttributes(workflows.AttrWebhookID.ValueSet(a.webhookID)),
+		StaticSummary:            "Registration of webhook " + a.webhookID,
+	}, workflows.TypeRegistration, workflows.RegistrationState{WebhookID: a.webhookID, ContinueAfter: r.ContinueAfter})
+	return r.Client.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
+		StartWorkflowOperation: start, UpdateOptions: a.options(),
 	})
-	if err != nil {
-		return Registered{}, refused(err, update)
-	}
+}
+
+// outcome waits for an update's result.
+func (r *Registrations) outcome(ctx context.Context, a ask, handle client.WorkflowUpdateHandle, wait time.Duration) (Registered, error) {
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	var reply workflows.RegisterReply
-	err = handle.Get(waiting, &reply)
+	err := handle.Get(waiting, &reply)
 	// The server knows the deadline as well and may be the first to notice.
 	if _, expired := errors.AsType[*client.WorkflowUpdateServiceTimeoutOrCanceledError](err); expired || err != nil && waiting.Err() != nil {
-		return r.pending(ctx, webhookID), nil
+		return r.pending(ctx, a.webhookID), nil
 	}
 	if err != nil {
-		return Registered{}, refused(err, update)
+		return Registered{}, refused(err, a.update)
 	}
 	return r.open(reply)
 }
@@ -146,7 +168,7 @@ func (r *Registrations) addAttempts(ctx context.Context, id string, reg *holdfas
 	}
 	step := &reg.Steps[len(reg.Steps)-1]
 	for _, p := range described.GetPendingActivities() {
-		if step.Status == holdfast.StepRunning && p.GetAttempt() > 1 {
+		if step.Status == holdfast.StepRunning && p.GetAttempt() > 1 && !workflows.InBackground(p.GetActivityType().GetName()) {
 			step.Attempts = int(p.GetAttempt())
 			if text := p.GetLastFailure().GetMessage(); text != "" {
 				step.Detail = text
@@ -188,6 +210,10 @@ func refused(err error, operation string) error {
 	var app *temporal.ApplicationError
 	if !errors.As(err, &app) {
 		return coded(err, operation)
+	}
+	var details activities.FailureDetails
+	if app.Type() == string(holdfast.CodeInvalid) && app.HasDetails() && app.Details(&details) == nil && len(details.Violations) > 0 {
+		return holdfast.Invalid(details.Violations)
 	}
 	for _, code := range holdfast.Codes() {
 		if string(code) == app.Type() && code != holdfast.CodeInternal {

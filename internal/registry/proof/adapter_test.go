@@ -25,7 +25,9 @@ type cache interface {
 const redisTimeout = 5 * time.Second
 
 func newCache(store *redisstore.Store) cache {
-	return registry.New(source{store}, redisstore.DigestOf, redisTimeout, zap.NewNop())
+	return registry.New(source{store}, registry.Options{
+		DigestOf: redisstore.DigestOf, ParseDigest: redisstore.ParseDigest, Timeout: redisTimeout,
+	}, zap.NewNop())
 }
 
 func newDispatcher(c cache, store *redisstore.Store, starter dispatch.Starter) *dispatch.Dispatcher {
@@ -58,12 +60,26 @@ func (s source) Position(ctx context.Context) (registry.Position, error) {
 
 func (s source) Changes(ctx context.Context, since int64) (registry.Feed, error) {
 	f, err := s.store.Changes(ctx, since)
-	if err != nil {
-		return registry.Feed{}, err
+	return feed(f), err
+}
+
+func (s source) Everything(ctx context.Context, since int64) (registry.Feed, error) {
+	f, err := s.store.Everything(ctx, since)
+	return feed(f), err
+}
+
+func (s source) Distrust(ctx context.Context, incarnation, reason string) error {
+	return s.store.Distrust(ctx, incarnation, reason)
+}
+
+func feed(f redisstore.Feed) registry.Feed {
+	out := registry.Feed{
+		Position: registry.Position(f.Position), Full: f.Full, Foreign: f.Foreign, Webhooks: f.Webhooks, Removed: f.Removed,
 	}
-	return registry.Feed{
-		Position: registry.Position(f.Position), Full: f.Full, Webhooks: f.Webhooks, Removed: f.Removed,
-	}, nil
+	for _, p := range f.Poisoned {
+		out.Poisoned = append(out.Poisoned, registry.Poisoned(p))
+	}
+	return out
 }
 
 type marks struct{ store *redisstore.Store }
