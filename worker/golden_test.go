@@ -56,6 +56,8 @@ func TestWireNames(t *testing.T) {
 	queue(workflows.QueueNode("NODE"), func(n *names) { registerNode(n, everything) })
 	fmt.Fprintf(&b, "id Registration %s\nid Delivery %s\nid DeliveryGroup %s\n", workflows.RegistrationID("WEBHOOK"),
 		workflows.DeliveryWorkflowID("WEBHOOK", "EVENT"), workflows.GroupID("NODE", "ULID"))
+	fmt.Fprintf(&b, "id OrderedDeliveries %s\nsignals %s %s %s\n", workflows.OrderedID("WEBHOOK", "KEY"),
+		workflows.SignalEnqueue, workflows.SignalTurn, workflows.SignalOver)
 	fmt.Fprintf(&b, "signals %s %s %s %s\n", workflows.SignalRetryNow, workflows.SignalHold, workflows.SignalResume, workflows.SignalCancel)
 	fmt.Fprintf(&b, "updates %s %s\n", workflows.UpdateRegister, workflows.UpdateDelete)
 	fmt.Fprintf(&b, "queries %s\n", workflows.QueryStatus)
