@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 
 	"github.com/emprops/holdfast"
 	"github.com/emprops/holdfast/internal/testkit"
@@ -88,6 +89,7 @@ func (r FirstResult) one(t *testing.T) Outcome {
 func run(t *testing.T, activity any, in AttemptRequest) (Outcome, error) {
 	t.Helper()
 	env := environment()
+	env.SetWorkerOptions(worker.Options{BackgroundActivityContext: context.WithValue(t.Context(), eventID{}, in.EventID)})
 	env.RegisterActivity(activity)
 	value, err := env.ExecuteActivity(activity, in)
 	if err != nil {
@@ -106,10 +108,14 @@ func event() holdfast.Event {
 	return holdfast.Event{ID: "evt_1", Type: "job_failed", Timestamp: 1, Data: []byte(`{"a":1}`)}
 }
 
+// payloads finds the event that a test's request names.
 type payloads struct{}
 
-func (payloads) Event(context.Context, string, string) (*holdfast.Event, error) {
+type eventID struct{}
+
+func (payloads) Event(ctx context.Context, _, _ string) (*holdfast.Event, error) {
 	e := event()
+	e.ID = ctx.Value(eventID{}).(string)
 	return &e, nil
 }
 
@@ -187,6 +193,7 @@ type fakeStore struct {
 	recordErr  error
 	readErr    error
 	settledErr error
+	onRecord   func() // after each record
 }
 
 func (f *fakeStore) set(change func(*fakeStore)) {
@@ -208,6 +215,9 @@ func (f *fakeStore) Record(_ context.Context, r Record) (int, error) {
 	}
 	f.writes = append(f.writes, r)
 	f.records[key] = r.Delivery
+	if f.onRecord != nil {
+		f.onRecord()
+	}
 	if exhausted {
 		f.failures[key.WebhookID]++
 		return f.failures[key.WebhookID], nil

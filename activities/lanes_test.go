@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/emprops/holdfast"
 )
 
 // Whatever the load: never more than the limits, nobody stuck, nothing kept.
@@ -100,4 +102,65 @@ func TestLanes_ForgetsWhatNobodyAsksForAgain(t *testing.T) {
 		now = now.Add(time.Second)
 	}
 	require.Less(t, len(l.webhooks), 200, "a minute's worth and what has gathered since")
+}
+
+// Pauses grow while the webhook keeps asking for fewer requests, end with a good answer, and a wish is granted.
+func TestLanes_PausesGrowAndEnd(t *testing.T) {
+	t.Parallel()
+	l := NewLanes(LaneLimits{1, 1, 1}, time.Minute)
+	now := time.Unix(1000, 0)
+	l.now = func() time.Time { return now }
+	throttle := func(asked, want time.Duration, news bool) {
+		t.Helper()
+		until, changed := l.Throttle("wh", asked)
+		require.Equal(t, want, until.Sub(now))
+		require.Equal(t, news, changed)
+		require.Equal(t, want, l.Paused("wh"))
+		require.True(t, l.Slow("wh"))
+		require.True(t, l.Throttled("wh"))
+	}
+	for _, want := range []int{1, 2, 4, 8, 16, 32, 60, 60} {
+		throttle(0, time.Duration(want)*time.Second, true)
+		throttle(0, time.Duration(want)*time.Second, false)
+		now = now.Add(time.Duration(want) * time.Second)
+		require.Zero(t, l.Paused("wh"))
+	}
+	throttle(5*time.Second, 5*time.Second, true)
+	throttle(3*time.Second, 5*time.Second, false)
+	throttle(9*time.Second, 9*time.Second, true)
+	l.Observe("wh", Good)
+	require.True(t, l.Throttled("wh"), "it was under way when the pause began")
+	now = now.Add(9 * time.Second)
+	l.Observe("wh", Good)
+	require.False(t, l.Throttled("wh"))
+	throttle(0, time.Second, true)
+}
+
+// Whoever waits has a turn, never before the wait is over, and never so far off that things change meanwhile.
+func TestLanes_Turns(t *testing.T) {
+	t.Parallel()
+	l := NewLanes(LaneLimits{1, 1, 1}, time.Minute)
+	now := time.Unix(1000, 0)
+	l.now = func() time.Time { return now }
+	for i := range 20 {
+		require.Equal(t, time.Second+time.Duration(i)*time.Minute/2, l.Turn("wh", time.Second, time.Minute/2))
+	}
+	require.LessOrEqual(t, l.Turn("wh", time.Second, time.Hour), maxTurn)
+	require.Equal(t, time.Hour, l.Turn("wh", time.Hour, time.Minute))
+	now = now.Add(2 * time.Hour)
+	require.Equal(t, time.Second, l.Turn("wh", time.Second, time.Minute))
+}
+
+// A webhook that gives no answer leaves the fast lane at once.
+func TestG7_NoAnswerLeavesTheFastLaneAtOnce(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	n.webhook("wh_1", holdfast.DefaultRetryPolicy())
+	n.sender.send = func(_ context.Context, w *holdfast.Webhook, number int) (holdfast.Attempt, error) {
+		a := answer(w.ID, number, 0)
+		a.ErrorClass = holdfast.ClassConnect
+		return a, nil
+	}
+	n.first(t, "wh_1")
+	require.True(t, n.Lanes.Slow("wh_1"))
 }

@@ -59,8 +59,14 @@ func TestWireNames(t *testing.T) {
 		workflows.DeliveryWorkflowID("WEBHOOK", "EVENT"), workflows.GroupID("NODE", "ULID"))
 	fmt.Fprintf(&b, "id ConsistencyCheck %s\nschedule ConsistencyCheck %s\nid Alert %s\n", workflows.ConsistencyOnDemandID,
 		workflows.ScheduleConsistency, workflows.AlertWorkflowID("ALERT"))
+	fmt.Fprintf(&b, "id OrderedDeliveries %s\nsignals %s %s %s\n", workflows.OrderedID("WEBHOOK", "KEY"),
+		workflows.SignalEnqueue, workflows.SignalTurn, workflows.SignalOver)
 	fmt.Fprintf(&b, "signals %s %s %s %s\n", workflows.SignalRetryNow, workflows.SignalHold, workflows.SignalResume, workflows.SignalCancel)
 	fmt.Fprintf(&b, "updates %s %s\n", workflows.UpdateRegister, workflows.UpdateDelete)
+	fmt.Fprintf(&b, "updates %s %s %s %s %s %s\n", workflows.UpdateChange, workflows.UpdateRotateSecret, workflows.UpdateDisconnect,
+		workflows.UpdateReconnect, workflows.UpdateReconcile, workflows.UpdateProbe)
+	fmt.Fprintf(&b, "id Replay %s\nid Sweep %s\nsignals %s %s\n", workflows.ReplayWorkflowID("REPLAY"), workflows.SweepID("WEBHOOK"),
+		workflows.SignalPause, workflows.SignalSweep)
 	fmt.Fprintf(&b, "queries %s\n", workflows.QueryStatus)
 	for _, a := range []interface{ GetName() string }{
 		workflows.AttrWebhookID, workflows.AttrEventType, workflows.AttrEventID, workflows.AttrDeliveryState,

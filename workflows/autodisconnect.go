@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"slices"
+
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/emprops/holdfast/activities"
@@ -14,10 +16,8 @@ type disconnects struct {
 
 // tell signals the webhook's registration. It waits for nothing.
 func (d *disconnects) tell(ctx workflow.Context, webhookID string, why activities.Disconnect) {
-	for _, id := range d.told {
-		if id == webhookID {
-			return
-		}
+	if slices.Contains(d.told, webhookID) {
+		return
 	}
 	d.told = append(d.told, webhookID)
 	ctx, _ = workflow.NewDisconnectedContext(ctx) // a delivery that is cancelled has failed all the same

@@ -160,7 +160,9 @@ func TestD26_ProbesDoNotProlongAHold(t *testing.T) {
 	t.Parallel()
 	env, f := newEnv(t)
 	f.first = open(held(0))
-	f.attempt = func(in activities.AttemptRequest) (activities.Outcome, error) { return probedWith(in, 500, "HTTP 500"), nil }
+	f.attempt = func(in activities.AttemptRequest) (activities.Outcome, error) {
+		return probedWith(in, 500, "HTTP 500"), nil
+	}
 	a := &probes{t: t}
 	env.RegisterDelayedCallback(func() { a.ask(env, "1") }, time.Hour)
 	env.RegisterDelayedCallback(func() {
