@@ -57,15 +57,11 @@ func TestWriteReadRemove(t *testing.T) {
 		Revision: removed, Digest: DigestText(0), Incarnation: at.Incarnation, Born: revision,
 	}, at)
 	require.NotEmpty(t, at.Incarnation)
-	require.NoError(t, store.MarkComplete(ctx, at.Incarnation))
-	at, err = store.Position(ctx)
-	require.NoError(t, err)
-	removed = at.Revision
 
-	same, existed, err := store.RemoveWebhook(ctx, "wh_1")
+	again, existed, err = store.RemoveWebhook(ctx, "wh_1")
 	require.NoError(t, err)
 	require.False(t, existed)
-	require.Equal(t, removed, same)
+	require.Greater(t, again, removed, "nodes may show what the registry lost")
 	keys, err := srv.client.Keys(ctx, "*wh_1*").Result()
 	require.NoError(t, err)
 	require.Empty(t, keys)
