@@ -273,7 +273,7 @@ func (s *Store) RebuildDigest(ctx context.Context) error {
 }
 
 func (s *Store) rebuildDigest(ctx context.Context) (done bool, err error) {
-	began, err := s.rawPosition(ctx)
+	at, err := s.rawPosition(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -281,24 +281,31 @@ func (s *Store) rebuildDigest(ctx context.Context) (done bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	entries := map[string]entry{}
-	at, ok, err := s.catchUp(ctx, began, entries)
-	if err != nil || !ok {
-		return false, err
-	}
-	for id, e := range entries {
-		if delete(revisions, id); e.revision > 0 {
-			revisions[id] = e.revision
+	for range storeTries {
+		entries, ok := map[string]entry{}, false
+		if at, ok, err = s.catchUp(ctx, at, entries); err != nil || !ok {
+			return false, err
+		}
+		for id, e := range entries {
+			if delete(revisions, id); e.revision > 0 {
+				revisions[id] = e.revision
+			}
+		}
+		revision := ""
+		if at.Revision > 0 {
+			revision = strconv.FormatInt(at.Revision, 10)
+		}
+		digest := strconv.Itoa(len(revisions)) + ":" + DigestText(digestOfAll(revisions))
+		stored, err := setDigestScript.Run(ctx, s.client, s.keys.forDigest(), digest, revision).Int()
+		if err != nil || stored == 1 {
+			return stored == 1, err
 		}
 	}
-	revision := ""
-	if at.Revision > 0 {
-		revision = strconv.FormatInt(at.Revision, 10)
-	}
-	digest := strconv.Itoa(len(revisions)) + ":" + DigestText(digestOfAll(revisions))
-	stored, err := setDigestScript.Run(ctx, s.client, s.keys.forDigest(), digest, revision).Int()
-	return stored == 1, err
+	return false, nil
 }
+
+// storeTries is how often a digest that was overtaken by a change is brought up to date and stored again.
+const storeTries = 200
 
 func asAny(ids []string) []any {
 	out := make([]any, len(ids))

@@ -84,6 +84,9 @@ type storedWebhook struct {
 		InitialDelayMS    number `json:"initial_delay_ms"`
 		BackoffMultiplier number `json:"backoff_multiplier"`
 		MaxDelayMS        number `json:"max_delay_ms"`
+
+		Jitter          lenient[float64] `json:"jitter"`
+		NoRetryStatuses lenient[[]int]   `json:"no_retry_statuses"`
 	} `json:"retry_config"`
 	URL     string   `json:"url"`
 	Events  []string `json:"events"`
@@ -146,6 +149,7 @@ func decodeWebhook(id, text string, revision int64, sealer Sealer) (*holdfast.We
 		w.RetryConfig = holdfast.RetryPolicy{
 			MaxAttempts: int(r.MaxAttempts), InitialDelayMS: r.InitialDelayMS.int(),
 			BackoffMultiplier: float64(r.BackoffMultiplier), MaxDelayMS: r.MaxDelayMS.int(),
+			Jitter: r.Jitter.orZero(), NoRetryStatuses: r.NoRetryStatuses.orZero(),
 		}.Merged(holdfast.DefaultRetryPolicy())
 	}
 	if f := in.Filters; f != nil {
@@ -226,6 +230,9 @@ func usable(w *holdfast.Webhook) error {
 	r.InitialDelayMS = min(max(r.InitialDelayMS, holdfast.MinRetryDelayMS), holdfast.MaxRetryDelayMS)
 	r.BackoffMultiplier = min(max(r.BackoffMultiplier, 1), holdfast.MaxRetryMultiplier)
 	r.MaxDelayMS = min(max(r.MaxDelayMS, r.InitialDelayMS), holdfast.MaxRetryDelayMS)
+	r.Jitter = min(max(r.Jitter, 0), 1)
+	r.NoRetryStatuses = slices.DeleteFunc(r.NoRetryStatuses, func(status int) bool { return status < 300 || status > 599 })
+	r.NoRetryStatuses = r.NoRetryStatuses[:min(len(r.NoRetryStatuses), holdfast.MaxNoRetryStatuses)]
 	if !slices.Contains(holdfast.PayloadFormats(), w.Format) {
 		w.Format = ""
 	}

@@ -226,6 +226,8 @@ func TestD31_BrokenEntriesAreIsolated(t *testing.T) {
 		"url_scheme":    `{"id":"url_scheme","url":"ftp://a.example","events":["job_failed"],"active":true}`,
 		"secret_number": `{"id":"secret_number","url":"https://a.example","events":["job_failed"],"active":true,"secret":918273645}`,
 		"array":         `[1]`,
+		"expression":    `{"id":"expression","url":"https://a.example","events":["job_failed"],"active":true,"filter_expression":5}`,
+		"bearer":        `{"id":"bearer","url":"https://a.example","events":["job_failed"],"active":true,"authorization":["918273645"]}`,
 		"only_bogus":    `{"id":"only_bogus","url":"https://a.example","events":["bogus_event"],"active":true}`,
 	}
 	for id, encoded := range entries {
@@ -281,21 +283,23 @@ func TestReadsWhatTheOriginalStored(t *testing.T) {
 		stored string
 		want   holdfast.Webhook
 	}{
-		"nothing else":       {head + `}`, base},
-		"nulls":              {head + `,"filters":null,"retry_config":null,"headers":null,"secret":null,"last_failure_at":null,"static":null}`, base},
-		"other id inside":    {`{"id":"x","url":"https://a.example","events":["job_failed"],"active":true}`, base},
-		"unknown fields":     {head + `,"revision":7,"foo":{"a":1},"filters":{"custom_filters":{"x":1}}}`, base},
-		"partial retry":      {head + `,"retry_config":{"max_attempts":5}}`, with(func(w *holdfast.Webhook) { w.RetryConfig.MaxAttempts = 5 })},
-		"retry as text":      {head + `,"retry_config":{"max_attempts":"5"}}`, with(func(w *holdfast.Webhook) { w.RetryConfig.MaxAttempts = 5 })},
-		"retry below bounds": {head + `,"retry_config":{"max_attempts":-1,"initial_delay_ms":-5}}`, with(func(w *holdfast.Webhook) { w.RetryConfig.MaxAttempts, w.RetryConfig.InitialDelayMS = 1, 1 })},
-		"D28 priorities":     {head + `,"filters":{"priorities":["5","7.5"]}}`, with(func(w *holdfast.Webhook) { w.Filters.Priorities = []float64{5, 7.5} })},
-		"job_priorities":     {head + `,"filters":{"job_priorities":[5],"priorities":["1"]}}`, with(func(w *holdfast.Webhook) { w.Filters.Priorities = []float64{5} })},
-		"empty filter":       {head + `,"filters":{"worker_ids":[]}}`, with(func(w *holdfast.Webhook) { w.Filters.WorkerIDs = []string{} })},
-		"active as text":     {`{"id":"w","url":"https://a.example","events":["job_failed"],"active":"false"}`, base},
-		"active missing":     {`{"id":"w","url":"https://a.example","events":["job_failed"]}`, with(func(w *holdfast.Webhook) { w.Active = false })},
-		"disconnected zero":  {head + `,"disconnected":0,"static":1}`, with(func(w *holdfast.Webhook) { w.Static = true })},
-		"odd events":         {`{"id":"w","url":"https://a.example","events":["bogus_event","job_failed","job_failed"],"active":true}`, base},
-		"reserved header":    {head + `,"headers":{"User-Agent":"x","X-Ok":5}}`, with(func(w *holdfast.Webhook) { w.Headers = map[string]string{"X-Ok": "5"} })},
+		"nothing else":        {head + `}`, base},
+		"nulls":               {head + `,"filters":null,"retry_config":null,"headers":null,"secret":null,"last_failure_at":null,"static":null}`, base},
+		"other id inside":     {`{"id":"x","url":"https://a.example","events":["job_failed"],"active":true}`, base},
+		"unknown fields":      {head + `,"revision":7,"foo":{"a":1},"filters":{"custom_filters":{"x":1}}}`, base},
+		"partial retry":       {head + `,"retry_config":{"max_attempts":5}}`, with(func(w *holdfast.Webhook) { w.RetryConfig.MaxAttempts = 5 })},
+		"retry as text":       {head + `,"retry_config":{"max_attempts":"5"}}`, with(func(w *holdfast.Webhook) { w.RetryConfig.MaxAttempts = 5 })},
+		"retry below bounds":  {head + `,"retry_config":{"max_attempts":-1,"initial_delay_ms":-5}}`, with(func(w *holdfast.Webhook) { w.RetryConfig.MaxAttempts, w.RetryConfig.InitialDelayMS = 1, 1 })},
+		"D28 priorities":      {head + `,"filters":{"priorities":["5","7.5"]}}`, with(func(w *holdfast.Webhook) { w.Filters.Priorities = []float64{5, 7.5} })},
+		"job_priorities":      {head + `,"filters":{"job_priorities":[5],"priorities":["1"]}}`, with(func(w *holdfast.Webhook) { w.Filters.Priorities = []float64{5} })},
+		"empty filter":        {head + `,"filters":{"worker_ids":[]}}`, with(func(w *holdfast.Webhook) { w.Filters.WorkerIDs = []string{} })},
+		"active as text":      {`{"id":"w","url":"https://a.example","events":["job_failed"],"active":"false"}`, base},
+		"active missing":      {`{"id":"w","url":"https://a.example","events":["job_failed"]}`, with(func(w *holdfast.Webhook) { w.Active = false })},
+		"disconnected zero":   {head + `,"disconnected":0,"static":1}`, with(func(w *holdfast.Webhook) { w.Static = true })},
+		"odd events":          {`{"id":"w","url":"https://a.example","events":["bogus_event","job_failed","job_failed"],"active":true}`, base},
+		"reserved header":     {head + `,"headers":{"User-Agent":"x","X-Ok":5}}`, with(func(w *holdfast.Webhook) { w.Headers = map[string]string{"X-Ok": "5"} })},
+		"fields of ours, odd": {head + `,"disconnection":"x","format":"xml","handshake":"yes","rate_limit":"5","ordering_key":7}`, with(func(w *holdfast.Webhook) { w.Handshake = true })},
+		"fields of ours, bad": {head + `,"rate_limit":-1,"ordering_key":"a b","format":5,"disconnection":null}`, base},
 		"times": {head + `,"created_at":1700000000000,"last_success_at":1.7e12,"consecutive_failures":3}`, with(func(w *holdfast.Webhook) {
 			w.CreatedAt, w.LastSuccessAt, w.ConsecutiveFailures = 1700000000000, 1700000000000, 3
 		})},

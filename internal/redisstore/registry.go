@@ -36,11 +36,10 @@ func (s *Store) WriteWebhook(ctx context.Context, w *holdfast.Webhook) (revision
 	return revision, nil
 }
 
-// RemoveWebhook removes a webhook and everything kept under its id in one atomic step. It returns the registry's
-// revision afterwards and whether there was anything to remove; when not, the revision is unchanged in a complete
-// registry. In one that is not, nodes may still keep a webhook from before a wipe: there every removal is a change with a
-// revision. A webhook that somebody else took out of the registry is still known by its revision, and counts as existing.
-// CodeUnavailable.
+// RemoveWebhook removes a webhook and everything kept under its id in one atomic step. It returns the new revision, which
+// the removal has even if there was nothing to remove: a node may still show a webhook that the registry lost in a wipe or
+// a restore. existed tells whether there was; a webhook that somebody else took out of the registry is still known by its
+// revision. CodeUnavailable.
 func (s *Store) RemoveWebhook(ctx context.Context, id string) (revision int64, existed bool, err error) {
 	values, err := reply(removeScript.Run(ctx, s.client, s.keys.forRemove(id), id, s.opts.Limits.Changes, rand.Text()), 2)
 	if err != nil {

@@ -1,10 +1,10 @@
--- Removes a webhook and everything kept under its id. Leftovers of a webhook that is not in the registry go too. While
--- the registry is not complete, nodes may keep a webhook that it does not have; so the removal is told, and noted, even
--- when there is nothing to remove.
+-- Removes a webhook and everything kept under its id. Leftovers of a webhook that is not in the registry go too. A node may
+-- show a webhook that the registry does not have, after a wipe or a restore; so the removal is told even when there is
+-- nothing to remove, and noted as long as the registry is not complete.
 -- KEYS  1 registry  2 active  3 revisions  4 digest  5 revision  6 changes  7 incarnation  8 removed  9 hashes
 --       10… every key under the webhook's id: stats, attempts, deliveries, records, finals
 -- ARGV  1 webhook id  2 cap of changes  3 id of a new incarnation
--- returns { revision (string, "" when there is none), 1 when it existed }
+-- returns { new revision (string), 1 when it existed }
 
 local id = ARGV[1]
 
@@ -32,27 +32,24 @@ end
 
 local old = redis.call('HGET', KEYS[3], id)
 local known = old or redis.call('HEXISTS', KEYS[1], id) == 1
-local revision = redis.call('GET', KEYS[5]) or ''
 local born, _, complete = load_incarnation(KEYS[7])
 
-if known or not complete then
-  local d = load_digest(KEYS[4], KEYS[3])
-  revision = next_revision(KEYS[5], KEYS[6])
-  if old then
-    toggle(d, id, old)
-    d.count = d.count - 1
-  end
-  redis.call('HDEL', KEYS[1], id)
-  redis.call('HDEL', KEYS[3], id)
-  redis.call('HDEL', KEYS[9], id)
-  if not complete then
-    redis.call('HSET', KEYS[8], id, revision)
-  end
-  if not born then
-    save_incarnation(KEYS[7], revision, ARGV[3], false, 'there was none')
-  end
-  publish(KEYS[4], KEYS[5], KEYS[6], d, revision, id, 'remove', ARGV[2])
+local d = load_digest(KEYS[4], KEYS[3])
+local revision = next_revision(KEYS[5], KEYS[6])
+if old then
+  toggle(d, id, old)
+  d.count = d.count - 1
 end
+redis.call('HDEL', KEYS[1], id)
+redis.call('HDEL', KEYS[3], id)
+redis.call('HDEL', KEYS[9], id)
+if not complete then
+  redis.call('HSET', KEYS[8], id, revision)
+end
+if not born then
+  save_incarnation(KEYS[7], revision, ARGV[3], false, 'there was none')
+end
+publish(KEYS[4], KEYS[5], KEYS[6], d, revision, id, 'remove', ARGV[2])
 redis.call('SREM', KEYS[2], id)
 for i = 10, #KEYS do
   redis.call('UNLINK', KEYS[i])
