@@ -138,6 +138,11 @@ func TestSeriesKeepsWhatItMovesOut(t *testing.T) {
 		require.Equal(rt, Bucket{Attempts: n, Successful: n, Delivered: n - (n+2)/3, ResponseTimeTotalMS: float64(n) * 12.5}, total)
 		for _, key := range []string{store.keys.series(), store.keys.seriesOf("w")} {
 			require.LessOrEqual(rt, srv.client.HLen(ctx, key).Val(), int64(hoursKept+daysKept+1))
+			for field, stored := range srv.client.HGetAll(ctx, key).Val() {
+				var b Bucket
+				b.add(stored)
+				require.GreaterOrEqual(rt, b.Delivered, int64(0), "%s: taken back where it was not counted", field)
+			}
 		}
 		end := start.Add(time.Duration(days)*24*time.Hour - time.Millisecond)
 		series, err := store.seriesAt(ctx, "w", Daily, 1000, end)
