@@ -19,8 +19,8 @@ type Record struct {
 	Terminal bool              // for the caller's own use: whether a state is final is known from the state
 
 	// Reopen says that the delivery was opened again, after it had ended, and no attempt was made since: without it, only
-	// a new attempt leads out of a final state. It belongs to the first such record; on the ones that follow until the next
-	// attempt it is harmless. Their UpdatedAt must be later than that of a reopening before.
+	// a new attempt leads out of a final state. The first such record must have it; with it on all of them until the next
+	// attempt they may also arrive in any order. Among them the later UpdatedAt decides.
 	Reopen bool
 
 	// ConsecutiveFailures is set by Store.Record when the delivery is exhausted: the webhook's failures in a row, this one
