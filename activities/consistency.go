@@ -3,8 +3,6 @@ package activities
 import (
 	"context"
 
-	"go.uber.org/zap"
-
 	"github.com/emprops/holdfast"
 )
 
@@ -83,7 +81,6 @@ type Consistency struct {
 	Reconciler Reconciler
 	Platform   CheckedPlatform
 	Sample     WebhookSample
-	Logger     *zap.Logger
 }
 
 // ActiveSetRepair names the webhooks whose membership in the active set is to be corrected.

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/zap"
 
 	"github.com/emprops/holdfast"
 )
@@ -33,7 +32,7 @@ type checked struct {
 }
 
 func (f *checked) activities() *Consistency {
-	return &Consistency{Registry: f, Open: f, Reconciler: f, Platform: f, Sample: f, Logger: zap.NewNop()}
+	return &Consistency{Registry: f, Open: f, Reconciler: f, Platform: f, Sample: f}
 }
 
 func (f *checked) Audit(context.Context) (Audit, error) {

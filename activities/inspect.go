@@ -9,8 +9,8 @@ import (
 // InspectedCache is the registry cache of the node an activity runs on, as the consistency check sees it.
 type InspectedCache interface {
 	SnapshotSource
-	// Rebuild loads everything anew.
-	Rebuild(ctx context.Context) error
+	// Rebuild is Refresh with everything loaded anew.
+	Rebuild(ctx context.Context) (revision int64, digest string, count int, err error)
 	// Degraded says why the snapshot may be behind; "" when it is not.
 	Degraded() string
 	// Poisoned counts the entries that the snapshot leaves out because they cannot be used.
@@ -42,7 +42,7 @@ func (a *NodeInspection) InspectNode(ctx context.Context, in RefreshRequest) (No
 
 // RebuildCache loads this node's snapshot anew from Redis and describes it.
 func (a *NodeInspection) RebuildCache(ctx context.Context, in RefreshRequest) (NodeReport, error) {
-	if err := a.Cache.Rebuild(ctx); err != nil {
+	if _, _, _, err := a.Cache.Rebuild(ctx); err != nil {
 		return NodeReport{}, failure(err)
 	}
 	return a.report(ctx, in), nil

@@ -23,9 +23,9 @@ func (c *cache) Refresh(context.Context, int64) (int64, string, int, error) {
 }
 func (c *cache) Degraded() string { return c.degraded }
 func (c *cache) Poisoned() int    { return 1 }
-func (c *cache) Rebuild(context.Context) error {
+func (c *cache) Rebuild(context.Context) (int64, string, int, error) {
 	c.revision = c.rebuilt
-	return c.rebuildErr
+	return c.revision, "digest", 3, c.rebuildErr
 }
 
 func TestANodeDescribesItsSnapshot(t *testing.T) {

@@ -416,7 +416,7 @@ func (w *world) check(t *testing.T, before *workflows.CheckResult, change ...fun
 	env.SetTestTimeout(20 * time.Second)
 	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: 20 * time.Second})
 	env.RegisterWorkflowWithOptions(workflows.ConsistencyCheck, workflow.RegisterOptions{Name: workflows.TypeConsistencyCheck})
-	c := &activities.Consistency{Registry: w, Open: w, Reconciler: w, Platform: w, Sample: w, Logger: zap.NewNop()}
+	c := &activities.Consistency{Registry: w, Open: w, Reconciler: w, Platform: w, Sample: w}
 	a := &activities.Alerts{Store: w, Notifier: w, Logger: zap.NewNop()}
 	for name, f := range map[string]any{
 		"InspectRegistry": c.InspectRegistry, "ReconcileWebhooks": c.ReconcileWebhooks, "RepairActiveSet": c.RepairActiveSet,
