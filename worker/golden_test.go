@@ -57,11 +57,13 @@ func TestWireNames(t *testing.T) {
 	fmt.Fprintf(&b, "id Registration %s\nid Delivery %s\nid DeliveryGroup %s\n", workflows.RegistrationID("WEBHOOK"),
 		workflows.DeliveryWorkflowID("WEBHOOK", "EVENT"), workflows.GroupID("NODE", "ULID"))
 	fmt.Fprintf(&b, "signals %s %s %s %s\n", workflows.SignalRetryNow, workflows.SignalHold, workflows.SignalResume, workflows.SignalCancel)
-	fmt.Fprintf(&b, "updates %s %s\n", workflows.UpdateRegister, workflows.UpdateDelete)
+	fmt.Fprintf(&b, "signals of Registration %s %s %s\n", workflows.SignalDisconnect, workflows.SignalReconnect, workflows.SignalAutoDisconnect)
+	fmt.Fprintf(&b, "updates %s %s %s %s %s %s %s\n", workflows.UpdateRegister, workflows.UpdateChange, workflows.UpdateRotateSecret,
+		workflows.UpdateDisconnect, workflows.UpdateReconnect, workflows.UpdateReconcile, workflows.UpdateDelete)
 	fmt.Fprintf(&b, "queries %s\n", workflows.QueryStatus)
 	for _, a := range []interface{ GetName() string }{
 		workflows.AttrWebhookID, workflows.AttrEventType, workflows.AttrEventID, workflows.AttrDeliveryState,
-		workflows.AttrHTTPStatus, workflows.AttrAttempts,
+		workflows.AttrHTTPStatus, workflows.AttrAttempts, workflows.AttrWebhookState, workflows.AttrWebhookRevision,
 	} {
 		fmt.Fprintf(&b, "attribute %s %T\n", a.GetName(), a)
 	}

@@ -41,7 +41,9 @@ func TestReconcile_RegisteredWebhook(t *testing.T) {
 	}{
 		"equal": {
 			// Counters, times and what deliveries move are no drift.
-			drift:  func(h *holdfast.Webhook) { h.ConsecutiveFailures, h.LastFailureAt, h.LastSuccessAt, h.UpdatedAt = 5, 9, 9, 99 },
+			drift: func(h *holdfast.Webhook) {
+				h.ConsecutiveFailures, h.LastFailureAt, h.LastSuccessAt, h.UpdatedAt = 5, 9, 9, 99
+			},
 			action: "unchanged",
 		},
 		"lost": {
