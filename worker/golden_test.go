@@ -62,15 +62,15 @@ func TestWireNames(t *testing.T) {
 	fmt.Fprintf(&b, "id OrderedDeliveries %s\nsignals %s %s %s\n", workflows.OrderedID("WEBHOOK", "KEY"),
 		workflows.SignalEnqueue, workflows.SignalTurn, workflows.SignalOver)
 	fmt.Fprintf(&b, "signals %s %s %s %s\n", workflows.SignalRetryNow, workflows.SignalHold, workflows.SignalResume, workflows.SignalCancel)
-	fmt.Fprintf(&b, "updates %s %s\n", workflows.UpdateRegister, workflows.UpdateDelete)
-	fmt.Fprintf(&b, "updates %s %s %s %s %s %s\n", workflows.UpdateChange, workflows.UpdateRotateSecret, workflows.UpdateDisconnect,
-		workflows.UpdateReconnect, workflows.UpdateReconcile, workflows.UpdateProbe)
-	fmt.Fprintf(&b, "id Replay %s\nid Sweep %s\nsignals %s %s\n", workflows.ReplayWorkflowID("REPLAY"), workflows.SweepID("WEBHOOK"),
-		workflows.SignalPause, workflows.SignalSweep)
+	fmt.Fprintf(&b, "signals of Registration %s %s %s\n", workflows.SignalDisconnect, workflows.SignalReconnect, workflows.SignalAutoDisconnect)
+	fmt.Fprintf(&b, "updates %s %s %s %s %s %s %s\n", workflows.UpdateRegister, workflows.UpdateChange, workflows.UpdateRotateSecret,
+		workflows.UpdateDisconnect, workflows.UpdateReconnect, workflows.UpdateReconcile, workflows.UpdateDelete)
+	fmt.Fprintf(&b, "update of Delivery %s\nid Replay %s\nid Sweep %s\nsignals %s %s\n", workflows.UpdateProbe,
+		workflows.ReplayWorkflowID("REPLAY"), workflows.SweepID("WEBHOOK"), workflows.SignalPause, workflows.SignalSweep)
 	fmt.Fprintf(&b, "queries %s\n", workflows.QueryStatus)
 	for _, a := range []interface{ GetName() string }{
 		workflows.AttrWebhookID, workflows.AttrEventType, workflows.AttrEventID, workflows.AttrDeliveryState,
-		workflows.AttrHTTPStatus, workflows.AttrAttempts,
+		workflows.AttrHTTPStatus, workflows.AttrAttempts, workflows.AttrWebhookState, workflows.AttrWebhookRevision,
 	} {
 		fmt.Fprintf(&b, "attribute %s %T\n", a.GetName(), a)
 	}

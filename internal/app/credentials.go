@@ -36,3 +36,6 @@ func (c credentials) Open(sealed string) (holdfast.Credentials, error) {
 	}
 	return v, nil
 }
+
+// Stale tells whether credentials were sealed with a key that is being rotated out.
+func (c credentials) Stale(sealed string) bool { return c.keys.Stale(sealed) }

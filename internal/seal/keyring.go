@@ -96,6 +96,16 @@ func IsSealed(s string) bool {
 	return ok
 }
 
+// Stale tells whether a text was sealed with another key than the one that seals now, or not at all though there is one:
+// sealing it again lets the old key be taken away. Nothing is stale to the nil Keyring, nor is the empty text.
+func (k *Keyring) Stale(sealed string) bool {
+	if k == nil || sealed == "" {
+		return false
+	}
+	_, id, _, ok := split(sealed)
+	return !ok || id != k.sealing
+}
+
 // split takes a sealed text apart. data holds at least a nonce and a tag.
 func split(s string) (head, id string, data []byte, ok bool) {
 	rest, ok := strings.CutPrefix(s, prefix)

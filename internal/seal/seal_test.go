@@ -89,6 +89,19 @@ func TestRotation(t *testing.T) {
 	require.Equal(t, holdfast.CodeInternal, holdfast.ErrorCode(err))
 }
 
+func TestStale(t *testing.T) {
+	t.Parallel()
+	older, newer := newKey(t), newKey(t)
+	old, err := newRing(t, older).Seal("s3cr3t")
+	require.NoError(t, err)
+	ring := newRing(t, newer, older)
+	fresh, err := ring.Seal("s3cr3t")
+	require.NoError(t, err)
+	require.Equal(t, []bool{true, true, false, false}, []bool{ring.Stale(old), ring.Stale("plain"), ring.Stale(fresh), ring.Stale("")})
+	var none *Keyring
+	require.False(t, none.Stale(old))
+}
+
 // Every bit of a sealed text is protected, its head included.
 func TestDamageIsNoticed(t *testing.T) {
 	t.Parallel()
