@@ -58,7 +58,8 @@ type registration struct {
 }
 
 // Registration is a webhook from its registering to its deletion, and the truth about it (DESIGN 4). Whatever changes the
-// webhook holds the lock, so that operations come one after the other.
+// webhook holds the lock, so that operations come one after the other. Its audit trail keeps the last 200 lines, over all
+// runs, of which at most five are of probes.
 func Registration(ctx workflow.Context, in RegistrationState) (holdfast.Registration, error) {
 	nothing := func() {}
 	r := &registration{RegistrationState: in, lock: workflow.NewMutex(ctx), abandon: nothing, hush: nothing, resweep: nothing}

@@ -127,7 +127,7 @@ func TestRuns_NothingIsLostBetweenThem(t *testing.T) {
 func TestRuns_TimersSweepsAndSignalsGoAlong(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
-	w.sweepErr = holdfast.Errorf(holdfast.CodeInternal, "broken")
+	w.sweepErr = holdfast.Errorf(holdfast.CodeUnavailable, "away")
 	w.probes = func(int) activities.ProbeResult { return activities.ProbeResult{Probed: true, Delivered: true} }
 	w.failures["wh_1"] = 10
 	env, _, _ := w.play(t)
@@ -142,7 +142,7 @@ func TestRuns_TimersSweepsAndSignalsGoAlong(t *testing.T) {
 	require.NotNil(t, next.Probe)
 	due := next.Registration.NextProbeAt
 
-	w.sweepErr = nil
+	w.locked(func() { w.sweepErr = nil })
 	again, _, a := w.play(t)
 	again.SetStartTime(time.UnixMilli(due).Add(-2 * time.Minute))
 	next.ContinueAfter = 0
