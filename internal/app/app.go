@@ -155,7 +155,7 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 		NodeInspection: &activities.NodeInspection{Node: cfg.Node.ID, Cache: cache{a.registry}},
 		Consistency: &activities.Consistency{
 			Registry: checkedRegistry{a.store}, Open: &temporalclient.OpenRegistrations{Client: a.temporal}, Reconciler: reconcile,
-			Platform: platform, Sample: cache{a.registry}, Logger: a.logger,
+			Platform: platform, Sample: cache{a.registry},
 		},
 		Alerts:     a.alerts,
 		Deliveries: a.deliveries,

@@ -66,11 +66,6 @@ var _ activities.CheckedPlatform = platform{(*emprops.Client)(nil)}
 // cache is the node's registry cache as the check inspects it and as EMPROPS' sample is taken from.
 type cache struct{ *registry.Registry }
 
-func (c cache) Rebuild(ctx context.Context) error {
-	_, _, _, err := c.Registry.Rebuild(ctx)
-	return err
-}
-
 func (c cache) Poisoned() int {
 	s, err := c.Snapshot()
 	if err != nil {

@@ -119,6 +119,7 @@ type testNode struct {
 	webhooks   holdfastv1connect.WebhookServiceClient
 	events     holdfastv1connect.EventServiceClient
 	deliveries holdfastv1connect.DeliveryServiceClient
+	operations holdfastv1connect.OperationsServiceClient
 	receivers  holdfastv1connect.ReceiverServiceClient
 }
 
@@ -158,6 +159,7 @@ func (c *cluster) start(change ...func(*config.Config)) *testNode {
 		events:     holdfastv1connect.NewEventServiceClient(h, base),
 		deliveries: holdfastv1connect.NewDeliveryServiceClient(h, base, connect.WithProtoJSON()),
 		receivers:  holdfastv1connect.NewReceiverServiceClient(h, base),
+		operations: holdfastv1connect.NewOperationsServiceClient(h, base),
 	}
 }
 
@@ -198,8 +200,8 @@ func (n *testNode) registration(tb testing.TB, webhookID string) *holdfastv1.Reg
 func (n *testNode) awaitRegistration(tb testing.TB, webhookID string, status holdfastv1.RegistrationStatus) *holdfastv1.Registration {
 	tb.Helper()
 	return await(tb, webhookID+" to be "+status.String(), func() (*holdfastv1.Registration, bool) {
-		got := n.registration(tb, webhookID)
-		return got, got.GetStatus() == status
+		got, err := n.webhooks.GetRegistration(tb.Context(), &holdfastv1.GetRegistrationRequest{WebhookId: webhookID})
+		return got.GetRegistration(), err == nil && got.GetRegistration().GetStatus() == status
 	})
 }
 

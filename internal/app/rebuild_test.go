@@ -1,0 +1,183 @@
+package app_test
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/emprops/holdfast/internal/config"
+	"github.com/emprops/holdfast/internal/testkit"
+	holdfastv1 "github.com/emprops/holdfast/proto/gen/holdfast/v1"
+)
+
+var flushed = flag.Int("flushed", 60, "webhooks registered before Redis is wiped")
+
+// checking is a node that checks consistency often.
+func checking(cfg *config.Config) { cfg.Registry.CheckInterval = 2 * time.Second }
+
+// Redis is wiped under a running node. Every registration is back within one interval of the check, without a restart, and
+// no event published meanwhile misses a webhook: not while Redis is empty, not while it is being filled.
+func TestG5_G2_AWipedRedisIsFilledAgainAndNoEventMissesAWebhook(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	n, other := c.node(checking), c.node(checking)
+	receiver := testkit.NewReceiver(t)
+	var registering sync.WaitGroup
+	ids := make([]string, *flushed)
+	for strand := range 4 {
+		registering.Go(func() {
+			for i := strand; i < len(ids); i += 4 {
+				got, err := n.webhooks.RegisterWebhook(t.Context(), &holdfastv1.RegisterWebhookRequest{
+					Webhook: &holdfastv1.WebhookInput{Url: receiver.URL(), EventTypes: []string{"workflow_failed"}, Secret: "s3cr3t"},
+				})
+				if err != nil {
+					t.Errorf("registering: %v", err)
+					return
+				}
+				ids[i] = got.GetWebhook().GetId()
+			}
+		})
+	}
+	registering.Wait()
+	store := c.store()
+	redis := testkit.RedisClient(t, c.redis)
+	require.NoError(t, redis.FlushAll(t.Context()).Err())
+	began := time.Now()
+	// Somebody registers at once: that one write must not make the nodes believe that it is all there is.
+	late := n.register(t, receiver.URL(), "workflow_failed").GetWebhook().GetId()
+	published := 0
+	awaitTrue(t, "every registration to be back", func() bool {
+		for _, node := range []*testNode{n, other} {
+			got := node.publish(t, "workflow_failed", fmt.Sprintf(`{"workflow_id":"w%d"}`, published))
+			require.Len(t, got.GetDeliveries(), len(ids)+1, "publish %d, %v after the wipe", published, time.Since(began))
+			published++
+		}
+		active, err := store.ActiveIDs(t.Context())
+		return err == nil && len(active) == len(ids)+1
+	})
+	t.Logf("%d webhooks were back %v after the wipe; %d events meanwhile missed none", len(ids), time.Since(began).Round(time.Millisecond), published)
+	for _, id := range append(ids, late) {
+		w, active, err := store.ReadWebhook(t.Context(), id)
+		require.NoError(t, err)
+		require.True(t, active)
+		require.NotEmpty(t, w.Secret)
+	}
+	awaitTrue(t, "a clean report", func() bool {
+		got, err := n.operations.GetConsistencyReport(t.Context(), &holdfastv1.GetConsistencyReportRequest{})
+		r := got.GetReport()
+		return err == nil && r.GetConsistent() && int(r.GetWebhooks()) == len(ids)+1 && int(r.GetRegistrations()) == len(ids)+1
+	})
+	// A node that starts now, with no memory of its own, sees everything as well.
+	fresh := c.node(checking)
+	require.Len(t, fresh.publish(t, "workflow_failed", `{"workflow_id":"last"}`).GetDeliveries(), len(ids)+1)
+}
+
+// A node that starts on a wiped Redis, when no other node is left to remember, is not ready before everything is back.
+func TestG5_D05_ANodeThatStartsOnAWipedRedisWaitsForTheRegistrations(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	first := c.node(checking)
+	receiver := testkit.NewReceiver(t)
+	for range 5 {
+		first.register(t, receiver.URL(), "workflow_failed")
+	}
+	require.NoError(t, first.Stop(context.WithoutCancel(t.Context())))
+	require.NoError(t, testkit.RedisClient(t, c.redis).FlushAll(t.Context()).Err())
+	second := c.node(checking)
+	require.Len(t, second.publish(t, "workflow_failed", `{"workflow_id":"w"}`).GetDeliveries(), 5)
+}
+
+// The original service's Redis is taken over as it is: its webhooks are adopted, deliver and can be changed; and what is
+// written stays readable for the original.
+func TestG5_WebhooksOfTheOriginalAreTakenOver(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	redis := testkit.RedisClient(t, c.redis)
+	receiver := testkit.NewReceiver(t)
+	write := func(id string, change func(map[string]any)) {
+		w := map[string]any{
+			"id": id, "created_at": 1700000000000, "updated_at": 1700000000000, "consecutive_failures": 0, "disconnected": false,
+			"retry_config": map[string]any{"max_attempts": 3, "initial_delay_ms": 1000, "backoff_multiplier": 2, "max_delay_ms": 30000},
+			"url":          receiver.URL(), "events": []string{"job_failed"}, "active": true, "secret": "old-secret",
+		}
+		change(w)
+		text, err := json.Marshal(w)
+		require.NoError(t, err)
+		require.NoError(t, redis.HSet(t.Context(), "webhooks:registry", id, text).Err())
+		if w["active"] == true {
+			require.NoError(t, redis.SAdd(t.Context(), "webhooks:active", id).Err())
+		}
+	}
+	write("wh_1700000000000_aaa", func(map[string]any) {})
+	write("wh_1700000000000_bbb", func(w map[string]any) { w["active"] = false })
+	write("wh_1700000000000_bad", func(w map[string]any) { w["events"] = nil }) // D31
+	n := c.node(checking)
+	got := n.publish(t, "job_failed", `{"job_id":"j"}`)
+	arrived(t, receiver, 1)
+	require.Contains(t, webhookIDs(got), "wh_1700000000000_aaa")
+	r := n.awaitRegistration(t, "wh_1700000000000_aaa", confirmed)
+	require.Equal(t, "reconcile", r.GetOperation(), "%v", r)
+	n.awaitRegistration(t, "wh_1700000000000_bbb", confirmed)
+	report, err := n.operations.CheckConsistency(t.Context(), &holdfastv1.CheckConsistencyRequest{})
+	require.NoError(t, err)
+	var poisoned *holdfastv1.Drift
+	for _, d := range report.GetReport().GetDrifts() {
+		if d.GetKind() == "unreadable" {
+			poisoned = d
+		}
+	}
+	require.Equal(t, []string{"wh_1700000000000_bad"}, poisoned.GetIds(), "%v", report)
+	alerts, err := n.operations.ListAlerts(t.Context(), &holdfastv1.ListAlertsRequest{})
+	require.NoError(t, err)
+	var kinds []string
+	for _, a := range alerts.GetAlerts() {
+		kinds = append(kinds, a.GetKind()+":"+a.GetSubject())
+	}
+	require.Contains(t, kinds, "webhook_unreadable:wh_1700000000000_bad")
+
+	// Back at the original for a while: it registers one more and edits another, by its own plain commands.
+	write("wh_1700000000000_ccc", func(map[string]any) {})
+	write("wh_1700000000000_aaa", func(w map[string]any) {
+		w["updated_at"], w["url"] = time.Now().UnixMilli()+1000, receiver.URL()+"?edited"
+	})
+	n.awaitRegistration(t, "wh_1700000000000_ccc", confirmed)
+	awaitTrue(t, "the edit to be taken over", func() bool {
+		now, err := n.webhooks.GetWebhook(t.Context(), &holdfastv1.GetWebhookRequest{Id: "wh_1700000000000_aaa"})
+		return err == nil && now.GetWebhook().GetUrl() == receiver.URL()+"?edited"
+	})
+	stored, err := redis.HGet(t.Context(), "webhooks:registry", "wh_1700000000000_aaa").Result()
+	require.NoError(t, err)
+	var plain map[string]any
+	require.NoError(t, json.Unmarshal([]byte(stored), &plain))
+	require.Equal(t, []any{"wh_1700000000000_aaa", true, receiver.URL() + "?edited"}, []any{plain["id"], plain["active"], plain["url"]})
+}
+
+// D3: an id that went missing from the active set is found, repaired and reported; nobody has to read the webhook for it.
+func TestD03_AnIDMissingFromTheActiveSetIsRepairedAndReported(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	n := c.node()
+	receiver := testkit.NewReceiver(t)
+	id := n.register(t, receiver.URL(), "job_failed").GetWebhook().GetId()
+	redis := testkit.RedisClient(t, c.redis)
+	require.NoError(t, redis.SRem(t.Context(), "webhooks:active", id).Err())
+	got, err := n.operations.CheckConsistency(t.Context(), &holdfastv1.CheckConsistencyRequest{})
+	require.NoError(t, err)
+	require.False(t, got.GetReport().GetConsistent())
+	require.True(t, got.GetReport().GetRepaired(), "%v", got)
+	require.Equal(t, "active_set", got.GetReport().GetDrifts()[0].GetKind())
+	require.Equal(t, []string{id}, got.GetReport().GetDrifts()[0].GetIds())
+	listed, err := redis.SIsMember(t.Context(), "webhooks:active", id).Result()
+	require.NoError(t, err)
+	require.True(t, listed)
+	require.Equal(t, []string{id}, webhookIDs(n.publish(t, "job_failed", `{}`)))
+	again, err := n.operations.CheckConsistency(t.Context(), &holdfastv1.CheckConsistencyRequest{})
+	require.NoError(t, err)
+	require.True(t, again.GetReport().GetConsistent(), "%v", again)
+}
