@@ -59,7 +59,7 @@ func TestD36_D26_D38_ThirtyConcurrentFailuresDisconnectOnceAndOneProbeReconnects
 	receiver := testkit.NewReceiver(t)
 	receiver.Status(http.StatusInternalServerError)
 	id := n.registerInput(t, &holdfastv1.WebhookInput{
-		Url: receiver.URL(), EventTypes: []string{"complete_job"}, RetryPolicy: retries(1, 1),
+		Url: receiver.URL(), EventTypes: []string{"complete_job"}, RetryPolicy: retries(1, time.Millisecond),
 	}).GetWebhook().GetId()
 	const failures = 30
 	var publishing sync.WaitGroup

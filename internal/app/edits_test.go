@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/stretchr/testify/require"
@@ -53,7 +54,7 @@ func TestD06_DeliveriesRevertNoEdit(t *testing.T) {
 	ids := make([]string, strands)
 	for i := range ids {
 		ids[i] = n.registerInput(t, &holdfastv1.WebhookInput{
-			Url: receiver.URL(), EventTypes: []string{"complete_job"}, RetryPolicy: retries(1, 1), Static: proto.Bool(true),
+			Url: receiver.URL(), EventTypes: []string{"complete_job"}, RetryPolicy: retries(1, time.Millisecond), Static: proto.Bool(true),
 		}).GetWebhook().GetId()
 	}
 	stop := hammer(t, n, 2)
@@ -110,7 +111,7 @@ func TestD07_D10_DeliveriesBringNoDeletedWebhookBack(t *testing.T) {
 		running.Go(func() {
 			for range *edits / strands {
 				got, err := n.webhooks.RegisterWebhook(t.Context(), &holdfastv1.RegisterWebhookRequest{
-					Webhook: &holdfastv1.WebhookInput{Url: receiver.URL(), EventTypes: []string{"complete_job"}, RetryPolicy: retries(1, 1)},
+					Webhook: &holdfastv1.WebhookInput{Url: receiver.URL(), EventTypes: []string{"complete_job"}, RetryPolicy: retries(1, time.Millisecond)},
 					Wait:    durationpb.New(patience),
 				})
 				if err != nil || got.GetRegistration().GetStatus() != confirmed {
