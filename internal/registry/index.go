@@ -157,16 +157,16 @@ func (x index) find(e *holdfast.Event, facts func() *holdfast.Facts, found func(
 		if shape != 0 {
 			f = facts()
 		}
-		bucket, any := bucketOf(e.Type, shape, f), false
+		bucket, hit := bucketOf(e.Type, shape, f), false
 		x.postings.Ascend(posting{bucket, beforeAll}, func(p posting) bool {
 			if p.bucket != bucket {
 				return false
 			}
 			found(p.entry)
-			any = true
+			hit = true
 			return true
 		})
-		if any {
+		if hit {
 			from++
 		}
 	}
