@@ -281,13 +281,19 @@ func (s *Store) rebuildDigest(ctx context.Context) (done bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	sum := digestOfAll(revisions)
 	for range storeTries {
 		entries, ok := map[string]entry{}, false
 		if at, ok, err = s.catchUp(ctx, at, entries); err != nil || !ok {
 			return false, err
 		}
 		for id, e := range entries {
-			if delete(revisions, id); e.revision > 0 {
+			if old, counted := revisions[id]; counted {
+				sum ^= DigestOf(id, old)
+				delete(revisions, id)
+			}
+			if e.revision > 0 {
+				sum ^= DigestOf(id, e.revision)
 				revisions[id] = e.revision
 			}
 		}
@@ -295,7 +301,7 @@ func (s *Store) rebuildDigest(ctx context.Context) (done bool, err error) {
 		if at.Revision > 0 {
 			revision = strconv.FormatInt(at.Revision, 10)
 		}
-		digest := strconv.Itoa(len(revisions)) + ":" + DigestText(digestOfAll(revisions))
+		digest := strconv.Itoa(len(revisions)) + ":" + DigestText(sum)
 		stored, err := setDigestScript.Run(ctx, s.client, s.keys.forDigest(), digest, revision).Int()
 		if err != nil || stored == 1 {
 			return stored == 1, err

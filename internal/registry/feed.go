@@ -32,16 +32,13 @@ func (o *Options) follow(old *Snapshot, f Feed) *Snapshot {
 		next.take(id, o)
 	}
 	for _, w := range f.Webhooks {
-		next.take(w.ID, o)
 		e, err := o.entry(old, w)
 		if err != nil {
+			next.take(w.ID, o)
 			next.setAside(w.ID, aside{w.Revision, err}, o)
 			continue
 		}
-		next.entries.Set(e.id, e)
-		next.newest.Set(e)
-		next.index.add(e)
-		next.account(e.id, e.counted, 1, o)
+		next.show(e, o)
 	}
 	for _, p := range f.Poisoned {
 		next.take(p.ID, o)

@@ -1,7 +1,9 @@
 package registry
 
 import (
+	"cmp"
 	"encoding/binary"
+	"hash/maphash"
 	"math"
 	"slices"
 	"strings"
@@ -37,17 +39,25 @@ const maxBuckets = 4096
 // degree of the trees: nodes small enough for a change to copy little.
 const degree = 32
 
-// posting puts a webhook into a bucket.
+// posting puts a webhook into a bucket. A bucket goes by the hash of its name: that saves most of the memory and of the
+// time to compare, and webhooks of two buckets with the same hash are told apart by asking them.
 type posting struct {
-	bucket string
+	bucket uint64
 	entry  *entry
 }
 
-func lessPosting(a, b posting) bool {
+// seed keeps those who choose filter values from choosing hashes.
+var seed = maphash.MakeSeed()
+
+func comparePostings(a, b posting) int {
 	if a.bucket != b.bucket {
-		return a.bucket < b.bucket
+		return cmp.Compare(a.bucket, b.bucket)
 	}
-	return a.entry.id < b.entry.id
+	return strings.Compare(a.entry.id, b.entry.id)
+}
+
+func lessPosting(a, b posting) bool {
+	return a.bucket < b.bucket || a.bucket == b.bucket && a.entry.id < b.entry.id
 }
 
 // index is a persistent structure: a copy shares everything with its original until either is changed.
@@ -76,39 +86,49 @@ func (x index) copy() index {
 func (x index) add(e *entry) {
 	for _, eventType := range eventTypes(e) {
 		x.count(eventType, shapeOf(&e.webhook.Filters, eventType), 1)
-		eachBucket(&e.webhook.Filters, eventType, func(bucket string) { x.postings.Set(posting{bucket, e}) })
+		eachBucket(&e.webhook.Filters, eventType, func(bucket uint64) { x.postings.Set(posting{bucket, e}) })
 	}
 }
 
 func (x index) remove(e *entry) {
 	for _, eventType := range eventTypes(e) {
 		x.count(eventType, shapeOf(&e.webhook.Filters, eventType), -1)
-		eachBucket(&e.webhook.Filters, eventType, func(bucket string) { x.postings.Delete(posting{bucket, e}) })
+		eachBucket(&e.webhook.Filters, eventType, func(bucket uint64) { x.postings.Delete(posting{bucket, e}) })
 	}
 }
 
-// fill puts many entries, ordered by id, into an empty index.
+// replace puts an entry in place of one with the same id.
+func (x index) replace(old, e *entry) {
+	if !slices.Equal(old.webhook.Events, e.webhook.Events) || !sameFilters(&old.webhook.Filters, &e.webhook.Filters) {
+		x.remove(old)
+		x.add(e)
+		return
+	}
+	for _, eventType := range eventTypes(e) {
+		eachBucket(&e.webhook.Filters, eventType, func(bucket uint64) { x.postings.Set(posting{bucket, e}) })
+	}
+}
+
+func sameFilters(a, b *holdfast.Filters) bool {
+	return same(a.JobTypes, b.JobTypes) && same(a.Priorities, b.Priorities) &&
+		same(a.MachineIDs, b.MachineIDs) && same(a.WorkerIDs, b.WorkerIDs)
+}
+
+// same tells an empty filter from none, as matching does.
+func same[T comparable](a, b []T) bool { return (a == nil) == (b == nil) && slices.Equal(a, b) }
+
+// fill puts many entries into an empty index.
 func (x index) fill(entries []*entry) {
-	buckets := map[string][]*entry{}
+	postings := make([]posting, 0, 4*len(entries))
 	for _, e := range entries {
 		for _, eventType := range eventTypes(e) {
 			x.count(eventType, shapeOf(&e.webhook.Filters, eventType), 1)
-			eachBucket(&e.webhook.Filters, eventType, func(bucket string) {
-				if in := buckets[bucket]; len(in) == 0 || in[len(in)-1] != e { // a filter may name a value twice
-					buckets[bucket] = append(in, e)
-				}
-			})
+			eachBucket(&e.webhook.Filters, eventType, func(bucket uint64) { postings = append(postings, posting{bucket, e}) })
 		}
 	}
-	names := make([]string, 0, len(buckets))
-	for name := range buckets {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		for _, e := range buckets[name] {
-			x.postings.Load(posting{name, e}) // in order, which costs no search
-		}
+	slices.SortFunc(postings, comparePostings)
+	for _, p := range slices.Compact(postings) { // a filter may name a value twice
+		x.postings.Load(p) // in order, which costs no search
 	}
 }
 
@@ -121,7 +141,8 @@ func (x index) count(eventType string, shape, n int) {
 	counts[shape] += n
 }
 
-// find calls found for the webhooks of the buckets that the event belongs to. ordered tells that they came by id.
+// find calls found for the webhooks of the buckets that the event belongs to, which are those that want it and, by chance,
+// others. ordered tells that they came by id and each once.
 func (x index) find(e *holdfast.Event, facts func() *holdfast.Facts, found func(*entry)) (ordered bool) {
 	counts := x.shapes[e.Type]
 	if counts == nil {
@@ -136,16 +157,16 @@ func (x index) find(e *holdfast.Event, facts func() *holdfast.Facts, found func(
 		if shape != 0 {
 			f = facts()
 		}
-		bucket, any := bucketOf(e.Type, shape, f), false
+		bucket, hit := bucketOf(e.Type, shape, f), false
 		x.postings.Ascend(posting{bucket, beforeAll}, func(p posting) bool {
 			if p.bucket != bucket {
 				return false
 			}
 			found(p.entry)
-			any = true
+			hit = true
 			return true
 		})
-		if any {
+		if hit {
 			from++
 		}
 	}
@@ -201,7 +222,7 @@ func shapeOf(f *holdfast.Filters, eventType string) int {
 }
 
 // eachBucket calls yield with every bucket that a webhook with the filters is in for an event type, some more than once.
-func eachBucket(f *holdfast.Filters, eventType string, yield func(bucket string)) {
+func eachBucket(f *holdfast.Filters, eventType string, yield func(bucket uint64)) {
 	shape := shapeOf(f, eventType)
 	var facts holdfast.Facts
 	var choose func(bit int)
@@ -237,8 +258,8 @@ func eachValue[T any](values []T, fact **T, bit int, choose func(int)) {
 	*fact = nil
 }
 
-// bucketOf names the bucket of a shape that an event with the facts belongs to.
-func bucketOf(eventType string, shape int, facts *holdfast.Facts) string {
+// bucketOf is the bucket of a shape that an event with the facts belongs to.
+func bucketOf(eventType string, shape int, facts *holdfast.Facts) uint64 {
 	var room [96]byte
 	b := append(append(room[:0], eventType...), 0, byte(shape))
 	carried := len(b)
@@ -257,7 +278,7 @@ func bucketOf(eventType string, shape int, facts *holdfast.Facts) string {
 	}
 	text(byMachine, facts.MachineID)
 	text(byWorker, facts.WorkerID)
-	return string(b)
+	return maphash.Bytes(seed, b)
 }
 
 func byID(a, b *entry) int { return strings.Compare(a.id, b.id) }

@@ -180,8 +180,8 @@ func matches(t require.TestingT, r *Registry, eventType, data string) []string {
 	return ids
 }
 
-// same requires that the registry shows what the source holds, in every view.
-func same(t require.TestingT, r *Registry, s *source) {
+// sameAs requires that the registry shows what the source holds, in every view.
+func sameAs(t require.TestingT, r *Registry, s *source) {
 	snapshot, err := r.Snapshot()
 	require.NoError(t, err)
 	s.mu.Lock()
@@ -239,7 +239,7 @@ func TestG2_SnapshotFollowsTheSource(t *testing.T) {
 			"rebuild": func(t *rapid.T) {
 				_, _, _, err := r.Rebuild(ctx)
 				require.NoError(t, err)
-				same(t, r, s)
+				sameAs(t, r, s)
 			},
 			"look while it fails": func(t *rapid.T) {
 				before, _ := r.Snapshot()
@@ -255,7 +255,7 @@ func TestG2_SnapshotFollowsTheSource(t *testing.T) {
 				require.NoError(t, r.Current(ctx))
 				require.Empty(t, r.Degraded())
 				require.Empty(t, r.NotReady())
-				same(t, r, s)
+				sameAs(t, r, s)
 			},
 		})
 	})
@@ -300,7 +300,7 @@ func TestD31_PoisonedEntryHarmsNoOther(t *testing.T) {
 	require.Equal(t, []string{"wh_2", "wh_3"}, matches(t, r, "job_failed", `{}`))
 	s.put(webhook("wh_1", "job_failed"))
 	require.NoError(t, r.Current(t.Context()))
-	same(t, r, s)
+	sameAs(t, r, s)
 }
 
 // One poisoned entry must not switch verification off for all the others: what changed unseen must still be found.
@@ -318,11 +318,11 @@ func TestD31_SnapshotWithPoisonIsStillVerified(t *testing.T) {
 	})
 	s.put(webhook("wh_2", "job_failed"))
 	require.NoError(t, r.Current(t.Context()))
-	same(t, r, s)
+	sameAs(t, r, s)
 	fulls := s.fulls
 	s.put(webhook("wh_3", "job_failed"))
 	require.NoError(t, r.Current(t.Context()))
-	same(t, r, s)
+	sameAs(t, r, s)
 	require.Equal(t, fulls, s.fulls, "poison does not make every change a full load")
 }
 
@@ -337,7 +337,7 @@ func TestRegistry_SpoiledDigestIsLivedWith(t *testing.T) {
 	s.put(webhook("wh_2", "job_failed"))
 	require.NoError(t, r.Current(t.Context()))
 	require.NoError(t, r.Current(t.Context()))
-	same(t, r, s)
+	sameAs(t, r, s)
 	require.Equal(t, 1, s.fulls)
 }
 
@@ -365,7 +365,7 @@ func TestD01_WebhookRegisteredDuringAFullRefreshIsVisibleRightAfter(t *testing.T
 	s.put(webhook("wh_newer", "complete_job"))
 	require.NoError(t, r.Current(t.Context()))
 	require.Equal(t, []string{"wh_new", "wh_newer"}, matches(t, r, "complete_job", `{}`))
-	same(t, r, s)
+	sameAs(t, r, s)
 }
 
 // Readers never wait and never see half a state, however often it changes.

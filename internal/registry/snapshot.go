@@ -90,6 +90,21 @@ func (s *Snapshot) fill(m *merge, o *Options) {
 	}
 }
 
+// show puts a webhook in place of whatever there is under its id.
+func (s *Snapshot) show(e *entry, o *Options) {
+	old, ok := s.entries.Get(e.id)
+	if !ok || old.webhook.CreatedAt != e.webhook.CreatedAt {
+		s.take(e.id, o)
+		s.index.add(e)
+	} else {
+		s.index.replace(old, e)
+		s.account(e.id, old.counted, -1, o)
+	}
+	s.entries.Set(e.id, e)
+	s.newest.Set(e)
+	s.account(e.id, e.counted, 1, o)
+}
+
 // take takes out whatever there is under an id.
 func (s *Snapshot) take(id string, o *Options) {
 	if e, ok := s.entries.Delete(id); ok {
@@ -206,13 +221,15 @@ func (s *Snapshot) Match(e *holdfast.Event) []*holdfast.Webhook {
 	}
 	var matched []*holdfast.Webhook
 	ordered := s.index.find(e, read, func(c *entry) {
-		if !c.webhook.Filters.None() && !c.webhook.Filters.Pass(e.Type, *read()) || c.pass != nil && !c.pass(e) {
+		switch w := c.webhook; {
+		case !w.Subscribed(e.Type), !w.Filters.None() && !w.Filters.Pass(e.Type, *read()), c.pass != nil && !c.pass(e):
 			return
 		}
 		matched = append(matched, c.webhook)
 	})
 	if !ordered {
 		slices.SortFunc(matched, func(a, b *holdfast.Webhook) int { return strings.Compare(a.ID, b.ID) })
+		matched = slices.Compact(matched)
 	}
 	return matched
 }
