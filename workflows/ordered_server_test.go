@@ -97,7 +97,7 @@ func TestOrderedAndToldOnARealServer(t *testing.T) {
 	}
 
 	t.Run("order", func(t *testing.T) {
-		const keys, each = 5, 10
+		const keys, each = 2, 4
 		var wait sync.WaitGroup
 		for k := range keys {
 			wait.Go(func() {
