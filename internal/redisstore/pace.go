@@ -9,10 +9,7 @@ import (
 // MaxWait bounds a pause and a wait of Admit.
 const MaxWait = time.Hour
 
-const (
-	pausedRate = 10.0      // attempts per second with which a webhook without a rate goes on after a pause
-	maxRate    = 1_000_000 // a higher rate is no limit
-)
+const maxRate = 1_000_000 // attempts per second; a higher rate is no limit
 
 // Pause lets Admit put every attempt of a webhook off until a time, by the clock of this node, but at most for MaxWait. A
 // longer pause that is in force stays, a time that has passed changes nothing, and so does a webhook that is not in the
@@ -36,13 +33,10 @@ func (s *Store) Paused(ctx context.Context, webhookID string) (time.Duration, er
 	return max(left, 0), nil
 }
 
-// Admit tells how long the next attempt of a webhook has to wait, by the rate, over all nodes, and by a pause in force.
-// A rate that is not positive limits only what a pause has put off: that goes on with 10 attempts per second when the
-// pause ends. The bucket holds a second of the rate, at least one attempt.
-//
-// The answer is a reservation: the attempt is made after the wait without asking again, and who asks later waits behind
-// it. Only a wait of MaxWait reserves nothing, ask again after it. A webhook that is not in the registry waits for
-// nothing. CodeUnavailable.
+// Admit lets one attempt of a webhook begin now, or tells how long there is none, by the rate, over all nodes, and by a
+// pause in force. A rate that is not positive is no limit. The bucket holds a second of the rate, at least one attempt; it
+// is empty when a pause ends. A wait takes nothing from it: who waited asks again. It is at most MaxWait. A webhook that is
+// not in the registry waits for nothing. CodeUnavailable.
 func (s *Store) Admit(ctx context.Context, webhookID string, ratePerSecond float64) (wait time.Duration, err error) {
 	return s.admitAt(ctx, webhookID, ratePerSecond, "")
 }
@@ -53,7 +47,7 @@ func (s *Store) admitAt(ctx context.Context, webhookID string, ratePerSecond flo
 		ratePerSecond = 0
 	}
 	wait, err := admitScript.Run(ctx, s.client, s.keys.forAdmit(webhookID), webhookID,
-		strconv.FormatFloat(ratePerSecond, 'g', -1, 64), pausedRate, MaxWait.Milliseconds(), now).Int64()
+		strconv.FormatFloat(ratePerSecond, 'g', -1, 64), MaxWait.Milliseconds(), now).Int64()
 	if err != nil {
 		return 0, unavailable("pacing a webhook", err)
 	}
