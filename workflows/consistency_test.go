@@ -19,7 +19,7 @@ func second() *workflows.CheckResult { return &workflows.CheckResult{Runs: 1} }
 
 func TestAConsistentSystemIsCheckedCheaply(t *testing.T) {
 	t.Parallel()
-	w := newWorld(30)
+	w := newCheckedWorld(30)
 	r := w.check(t, second())
 	require.True(t, r.Consistent)
 	require.False(t, r.Repaired)
@@ -37,7 +37,7 @@ func TestAConsistentSystemIsCheckedCheaply(t *testing.T) {
 
 func TestRegistrationsAreComparedOneByOneNowAndThen(t *testing.T) {
 	t.Parallel()
-	w := newWorld(3)
+	w := newCheckedWorld(3)
 	delete(w.entries, webhookID(0)) // as many are missing as there are too many: the numbers agree
 	w.put("wh_x", "v1")
 	last := second()
@@ -53,7 +53,7 @@ func TestRegistrationsAreComparedOneByOneNowAndThen(t *testing.T) {
 	require.Equal(t, 1, drift(r, holdfast.DriftMissing).Count)
 	require.Equal(t, 1, drift(r, holdfast.DriftUnregistered).Count)
 
-	w = newWorld(3)
+	w = newCheckedWorld(3)
 	w.check(t, second(), func(in *workflows.CheckInput) { in.Full = true })
 	require.Equal(t, 1, w.called("ListOpen"))
 }
@@ -62,7 +62,7 @@ func TestRegistrationsAreComparedOneByOneNowAndThen(t *testing.T) {
 func TestG5_AWipedRegistryIsRestoredByOneCheck(t *testing.T) {
 	t.Parallel()
 	const webhooks = 5200 // more than one page
-	w := newWorld(webhooks)
+	w := newCheckedWorld(webhooks)
 	w.wipe()
 	r := w.check(t, second())
 	require.Equal(t, []holdfast.DriftKind{holdfast.DriftMissing}, kinds(r))
@@ -88,26 +88,26 @@ func TestG5_AWipedRegistryIsRestoredByOneCheck(t *testing.T) {
 func TestG5_AnIncompleteRegistryIsNotCalledCompleteAfterAFailure(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		prepare func(*world)
+		prepare func(*checkedWorld)
 		kind    holdfast.DriftKind
 	}{
-		"the registrations cannot be counted": {func(w *world) { w.fail["CountOpen"] = errAway }, holdfast.DriftUnchecked},
-		"the registrations cannot be listed":  {func(w *world) { w.fail["ListOpen"] = errAway }, holdfast.DriftUnchecked},
-		"one registration cannot repair":      {func(w *world) { w.fail["Reconcile "+webhookID(7)] = errAway }, holdfast.DriftMissing},
-		"none can":                            {func(w *world) { w.fail["Reconcile"] = errAway }, holdfast.DriftMissing},
-		"Redis cannot be read":                {func(w *world) { w.fail["Audit"] = errAway }, holdfast.DriftUnchecked},
-		"the active set cannot be repaired": {func(w *world) {
+		"the registrations cannot be counted": {func(w *checkedWorld) { w.fail["CountOpen"] = errAway }, holdfast.DriftUnchecked},
+		"the registrations cannot be listed":  {func(w *checkedWorld) { w.fail["ListOpen"] = errAway }, holdfast.DriftUnchecked},
+		"one registration cannot repair":      {func(w *checkedWorld) { w.fail["Reconcile "+webhookID(7)] = errAway }, holdfast.DriftMissing},
+		"none can":                            {func(w *checkedWorld) { w.fail["Reconcile"] = errAway }, holdfast.DriftMissing},
+		"Redis cannot be read":                {func(w *checkedWorld) { w.fail["Audit"] = errAway }, holdfast.DriftUnchecked},
+		"the active set cannot be repaired": {func(w *checkedWorld) {
 			w.put(webhookID(1), "v1")
 			delete(w.active, webhookID(1))
 			w.fail["RepairActiveSet"] = errAway
 		}, holdfast.DriftActiveSet},
-		"the digest cannot be rebuilt": {func(w *world) {
+		"the digest cannot be rebuilt": {func(w *checkedWorld) {
 			w.digestWrong, w.fail["RebuildDigest"] = true, errAway
 		}, holdfast.DriftDigest},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(100)
+			w := newCheckedWorld(100)
 			w.wipe()
 			tc.prepare(w)
 			r := w.check(t, second())
@@ -128,7 +128,7 @@ func TestG5_AnIncompleteRegistryIsNotCalledCompleteAfterAFailure(t *testing.T) {
 
 func TestG5_ARegistryWipedUnderTheCheckIsRestoredOnceMore(t *testing.T) {
 	t.Parallel()
-	w := newWorld(50)
+	w := newCheckedWorld(50)
 	w.wipe()
 	wiped := false
 	w.onCall = func(method string) {
@@ -147,7 +147,7 @@ func TestG5_ARegistryWipedUnderTheCheckIsRestoredOnceMore(t *testing.T) {
 // A registration that began just before the loss may not be in the index when the check looks first.
 func TestG5_ARegistrationThatShowsLateIsRestoredBeforeTheRegistryCountsAsComplete(t *testing.T) {
 	t.Parallel()
-	w := newWorld(50)
+	w := newCheckedWorld(50)
 	w.wipe()
 	w.unindexed[webhookID(3)] = true
 	w.onCall = func(method string) {
@@ -165,7 +165,7 @@ func TestG5_ARegistrationThatShowsLateIsRestoredBeforeTheRegistryCountsAsComplet
 
 func TestAFreshInstallationIsCompleteAfterItsFirstCheck(t *testing.T) {
 	t.Parallel()
-	w := newWorld(0)
+	w := newCheckedWorld(0)
 	w.complete, w.incarnation = false, ""
 	r := w.check(t, nil)
 	require.True(t, r.Consistent, "%+v", r.Drifts)
@@ -177,7 +177,7 @@ func TestAFreshInstallationIsCompleteAfterItsFirstCheck(t *testing.T) {
 // Webhooks that only Redis has were written by the original, or Temporal has lost its data.
 func TestWebhooksThatOnlyRedisHasAreAdopted(t *testing.T) {
 	t.Parallel()
-	w := newWorld(700)
+	w := newCheckedWorld(700)
 	clear(w.registered)
 	w.complete = false
 	r := w.check(t, nil)
@@ -195,7 +195,7 @@ func TestWebhooksThatOnlyRedisHasAreAdopted(t *testing.T) {
 
 func TestWhatTheIndexTellsLateIsNoDrift(t *testing.T) {
 	t.Parallel()
-	w := newWorld(10)
+	w := newCheckedWorld(10)
 	w.unindexed[webhookID(1)] = true
 	w.registered["wh_being_registered"], w.platform["wh_being_registered"] = "v1", true // not in Redis yet; its registration answers when it is done
 	w.onCall = func(method string) {
@@ -212,7 +212,7 @@ func TestWhatTheIndexTellsLateIsNoDrift(t *testing.T) {
 
 func TestD03_TheActiveSetIsRepaired(t *testing.T) {
 	t.Parallel()
-	w := newWorld(5)
+	w := newCheckedWorld(5)
 	delete(w.active, webhookID(2))
 	r := w.check(t, second())
 	d := drift(r, holdfast.DriftActiveSet)
@@ -227,7 +227,7 @@ func TestD03_TheActiveSetIsRepaired(t *testing.T) {
 
 func TestD03_ARepairCountsOnlyWhenItCanBeSeen(t *testing.T) {
 	t.Parallel()
-	w := newWorld(5)
+	w := newCheckedWorld(5)
 	delete(w.active, webhookID(2))
 	w.digestWrong = true
 	w.onCall = func(method string) {
@@ -244,7 +244,7 @@ func TestD03_ARepairCountsOnlyWhenItCanBeSeen(t *testing.T) {
 
 func TestChangedEntriesOldKeysAndOrphansAreReconciled(t *testing.T) {
 	t.Parallel()
-	w := newWorld(10)
+	w := newCheckedWorld(10)
 	w.entries[webhookID(1)] = stored{config: "by hand", revision: 2, changed: true}
 	w.entries[webhookID(2)] = stored{config: "v1", revision: 3, oldKey: true}
 	delete(w.entries, webhookID(3)) // its entry was removed around the scripts
@@ -266,7 +266,7 @@ func TestChangedEntriesOldKeysAndOrphansAreReconciled(t *testing.T) {
 
 func TestAFullCheckFindsWhatTheOriginalChangedAgain(t *testing.T) {
 	t.Parallel()
-	w := newWorld(3)
+	w := newCheckedWorld(3)
 	w.entries[webhookID(1)] = stored{config: "v2"} // without a revision, as the original writes
 	require.True(t, w.check(t, second()).Consistent)
 	r := w.check(t, second(), func(in *workflows.CheckInput) { in.Full = true })
@@ -275,7 +275,7 @@ func TestAFullCheckFindsWhatTheOriginalChangedAgain(t *testing.T) {
 
 func TestD31_APoisonedEntryIsReportedAndHindersNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(10)
+	w := newCheckedWorld(10)
 	w.entries["wh_bad"], w.platform["wh_bad"] = stored{unusable: true}, true
 	delete(w.entries, webhookID(4))
 	w.complete = false
@@ -295,7 +295,7 @@ func TestD31_APoisonedEntryIsReportedAndHindersNothing(t *testing.T) {
 
 func TestD31_APoisonedEntryOfARegistrationIsWrittenAnew(t *testing.T) {
 	t.Parallel()
-	w := newWorld(10)
+	w := newCheckedWorld(10)
 	w.entries[webhookID(4)] = stored{unusable: true}
 	r := w.check(t, second())
 	d := drift(r, holdfast.DriftPoisoned)
@@ -307,7 +307,7 @@ func TestD31_APoisonedEntryOfARegistrationIsWrittenAnew(t *testing.T) {
 
 func TestANodeThatDiffersRebuildsItsCache(t *testing.T) {
 	t.Parallel()
-	w := newWorld(4)
+	w := newCheckedWorld(4)
 	w.nodes["n1"].fixed = true
 	w.nodes["n1"].report.Revision, w.nodes["n1"].report.Digest = 4, "other"
 	r := w.check(t, second())
@@ -326,7 +326,7 @@ func TestANodeThatDiffersRebuildsItsCache(t *testing.T) {
 
 func TestANodeThatLacksWhatTheOriginalWroteRebuildsItsCache(t *testing.T) {
 	t.Parallel()
-	w := newWorld(4)
+	w := newCheckedWorld(4)
 	w.check(t, second())
 	n := w.nodes["n1"]
 	n.fixed, n.report.Webhooks = true, 3
@@ -337,7 +337,7 @@ func TestANodeThatLacksWhatTheOriginalWroteRebuildsItsCache(t *testing.T) {
 
 func TestASilentNodeIsAnAlertUntilItAnswersOrIsGone(t *testing.T) {
 	t.Parallel()
-	w := newWorld(4)
+	w := newCheckedWorld(4)
 	w.nodes["n2"].silent = true
 	r := w.check(t, second())
 	d := drift(r, holdfast.DriftNodeSilent)
@@ -356,7 +356,7 @@ func TestASilentNodeIsAnAlertUntilItAnswersOrIsGone(t *testing.T) {
 
 func TestADegradedNodeIsAnAlertUntilItIsWell(t *testing.T) {
 	t.Parallel()
-	w := newWorld(4)
+	w := newCheckedWorld(4)
 	w.nodes["n1"].report.Degraded = "storage is unavailable"
 	r := w.check(t, second())
 	require.Equal(t, []string{"node_degraded:n1"}, w.open())
@@ -368,7 +368,7 @@ func TestADegradedNodeIsAnAlertUntilItIsWell(t *testing.T) {
 
 func TestEMPROPSIsAskedAboutEveryWebhookInTurn(t *testing.T) {
 	t.Parallel()
-	w := newWorld(50)
+	w := newCheckedWorld(50)
 	w.platform[webhookID(45)] = false
 	last := second()
 	asked := func() (ids []int) {
@@ -401,7 +401,7 @@ func TestEMPROPSIsAskedAboutEveryWebhookInTurn(t *testing.T) {
 
 func TestEMPROPSThatDoesNotAnswerIsAnAlert(t *testing.T) {
 	t.Parallel()
-	w := newWorld(5)
+	w := newCheckedWorld(5)
 	w.fail["Health"] = holdfast.Errorf(holdfast.CodeUnavailable, "EMPROPS GET /health: unreachable")
 	r := w.check(t, second())
 	require.Equal(t, []any{1, 1, "EMPROPS GET /health: unreachable"},
@@ -418,7 +418,7 @@ func TestEMPROPSModesDecideWhatIsADrift(t *testing.T) {
 	for mode, want := range map[string]struct{ failed, asked int }{"required": {2, 5}, "best_effort": {0, 5}, "off": {0, 0}} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(5)
+			w := newCheckedWorld(5)
 			w.mode = mode
 			w.platform[webhookID(1)], w.platform[webhookID(2)] = false, false
 			w.fail["Confirm"] = holdfast.Errorf(holdfast.CodeUnavailable, "no webhook API")
@@ -448,7 +448,7 @@ func TestOnePartThatFailsHidesNothingOfTheOthers(t *testing.T) {
 	} {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(10)
+			w := newCheckedWorld(10)
 			delete(w.entries, webhookID(1))
 			delete(w.active, webhookID(2))
 			w.platform[webhookID(3)] = false
@@ -475,7 +475,7 @@ func TestOnePartThatFailsHidesNothingOfTheOthers(t *testing.T) {
 // An open alert about what a part would have looked at stays open while that part cannot look.
 func TestAnAlertIsNotOverBecauseNobodyLooked(t *testing.T) {
 	t.Parallel()
-	w := newWorld(5)
+	w := newCheckedWorld(5)
 	w.nodes["n1"].silent = true
 	r := w.check(t, second())
 	w.nodes["n1"].silent = false

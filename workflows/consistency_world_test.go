@@ -25,8 +25,8 @@ import (
 	"github.com/emprops/holdfast/workflows"
 )
 
-// world is everything that a check compares, in memory. The check's real activities run on it.
-type world struct {
+// checkedWorld is everything that a check compares, in memory. The check's real activities run on it.
+type checkedWorld struct {
 	mu sync.Mutex
 
 	// Redis
@@ -74,9 +74,9 @@ type node struct {
 	rebuilt int
 }
 
-// newWorld is consistent: n webhooks, known everywhere, two nodes.
-func newWorld(n int) *world {
-	w := &world{
+// newCheckedWorld is consistent: n webhooks, known everywhere, two nodes.
+func newCheckedWorld(n int) *checkedWorld {
+	w := &checkedWorld{
 		entries: map[string]stored{}, active: map[string]bool{}, orphans: map[string]bool{}, incarnation: "one", complete: true,
 		registered: map[string]string{}, unindexed: map[string]bool{}, nodes: map[string]*node{"n1": {}, "n2": {}},
 		platform: map[string]bool{}, mode: "required", alerts: map[string]holdfast.Alert{},
@@ -93,7 +93,7 @@ func newWorld(n int) *world {
 func webhookID(i int) string { return fmt.Sprintf("wh_%05d", i) }
 
 // put is what the scripts do.
-func (w *world) put(id, config string) {
+func (w *checkedWorld) put(id, config string) {
 	w.revision++
 	w.entries[id] = stored{config: config, revision: w.revision}
 	w.active[id] = true
@@ -101,12 +101,12 @@ func (w *world) put(id, config string) {
 }
 
 // wipe is FLUSHALL.
-func (w *world) wipe() {
+func (w *checkedWorld) wipe() {
 	w.entries, w.active, w.orphans = map[string]stored{}, map[string]bool{}, map[string]bool{}
 	w.revision, w.complete, w.incarnation = 0, false, w.incarnation+"'"
 }
 
-func (w *world) call(method string) error {
+func (w *checkedWorld) call(method string) error {
 	if w.onCall != nil {
 		w.onCall(method)
 	}
@@ -114,11 +114,11 @@ func (w *world) call(method string) error {
 	return w.fail[method]
 }
 
-func (w *world) digest() string {
+func (w *checkedWorld) digest() string {
 	return fmt.Sprintf("%s/%d/%d", w.incarnation, w.revision, len(w.entries))
 }
 
-func (w *world) Audit(context.Context) (activities.Audit, error) {
+func (w *checkedWorld) Audit(context.Context) (activities.Audit, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.call("Audit"); err != nil {
@@ -148,7 +148,7 @@ func (w *world) Audit(context.Context) (activities.Audit, error) {
 	return a, nil
 }
 
-func (w *world) RepairActiveSet(_ context.Context, ids []string) (int, error) {
+func (w *checkedWorld) RepairActiveSet(_ context.Context, ids []string) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.call("RepairActiveSet"); err != nil {
@@ -160,7 +160,7 @@ func (w *world) RepairActiveSet(_ context.Context, ids []string) (int, error) {
 	return len(ids), nil
 }
 
-func (w *world) RebuildDigest(context.Context) error {
+func (w *checkedWorld) RebuildDigest(context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.call("RebuildDigest"); err != nil {
@@ -170,7 +170,7 @@ func (w *world) RebuildDigest(context.Context) error {
 	return nil
 }
 
-func (w *world) MarkComplete(_ context.Context, incarnation string) error {
+func (w *checkedWorld) MarkComplete(_ context.Context, incarnation string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.call("MarkComplete"); err != nil {
@@ -183,7 +183,7 @@ func (w *world) MarkComplete(_ context.Context, incarnation string) error {
 	return nil
 }
 
-func (w *world) RemoveWebhook(_ context.Context, id string) (int64, bool, error) {
+func (w *checkedWorld) RemoveWebhook(_ context.Context, id string) (int64, bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.call("RemoveWebhook"); err != nil {
@@ -196,7 +196,7 @@ func (w *world) RemoveWebhook(_ context.Context, id string) (int64, bool, error)
 	return w.revision, existed, nil
 }
 
-func (w *world) ReadWebhook(_ context.Context, id string) (*holdfast.Webhook, bool, error) {
+func (w *checkedWorld) ReadWebhook(_ context.Context, id string) (*holdfast.Webhook, bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	e, ok := w.entries[id]
@@ -206,7 +206,7 @@ func (w *world) ReadWebhook(_ context.Context, id string) (*holdfast.Webhook, bo
 	return &holdfast.Webhook{ID: id, Revision: e.revision}, w.active[id], w.call("ReadWebhook")
 }
 
-func (w *world) SaveReport(_ context.Context, r holdfast.ConsistencyReport) error {
+func (w *checkedWorld) SaveReport(_ context.Context, r holdfast.ConsistencyReport) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.call("SaveReport"); err != nil {
@@ -216,13 +216,13 @@ func (w *world) SaveReport(_ context.Context, r holdfast.ConsistencyReport) erro
 	return nil
 }
 
-func (w *world) CountOpen(context.Context) (int, error) {
+func (w *checkedWorld) CountOpen(context.Context) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.registered) - len(w.unindexed), w.call("CountOpen")
 }
 
-func (w *world) ListOpen(context.Context) ([]string, error) {
+func (w *checkedWorld) ListOpen(context.Context) ([]string, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var ids []string
@@ -235,7 +235,7 @@ func (w *world) ListOpen(context.Context) ([]string, error) {
 }
 
 // Reconcile is what a Registration does (DESIGN 4).
-func (w *world) Reconcile(_ context.Context, id string, adopt bool) (activities.Reconciled, error) {
+func (w *checkedWorld) Reconcile(_ context.Context, id string, adopt bool) (activities.Reconciled, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.attempts[id]++
@@ -268,23 +268,23 @@ func (w *world) Reconcile(_ context.Context, id string, adopt bool) (activities.
 	return activities.Reconciled{Action: action}, nil
 }
 
-func (w *world) Enabled() bool  { return w.mode != "off" }
-func (w *world) Required() bool { return w.mode == "required" }
+func (w *checkedWorld) Enabled() bool  { return w.mode != "off" }
+func (w *checkedWorld) Required() bool { return w.mode == "required" }
 
-func (w *world) Health(context.Context) error {
+func (w *checkedWorld) Health(context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.call("Health")
 }
 
-func (w *world) Shows(_ context.Context, h *holdfast.Webhook) (bool, string, error) {
+func (w *checkedWorld) Shows(_ context.Context, h *holdfast.Webhook) (bool, string, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.calls["Shows "+h.ID]++
 	return w.platform[h.ID], "not known", w.call("Shows")
 }
 
-func (w *world) Confirm(_ context.Context, h *holdfast.Webhook) error {
+func (w *checkedWorld) Confirm(_ context.Context, h *holdfast.Webhook) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.call("Confirm"); err != nil {
@@ -294,14 +294,14 @@ func (w *world) Confirm(_ context.Context, h *holdfast.Webhook) error {
 	return nil
 }
 
-func (w *world) Remove(_ context.Context, id string) error {
+func (w *checkedWorld) Remove(_ context.Context, id string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.platform, id)
 	return w.call("Remove")
 }
 
-func (w *world) WebhooksAfter(after string, limit int) ([]*holdfast.Webhook, error) {
+func (w *checkedWorld) WebhooksAfter(after string, limit int) ([]*holdfast.Webhook, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var page []*holdfast.Webhook
@@ -313,7 +313,7 @@ func (w *world) WebhooksAfter(after string, limit int) ([]*holdfast.Webhook, err
 	return page, w.call("WebhooksAfter")
 }
 
-func (w *world) LiveNodes(context.Context) ([]string, error) {
+func (w *checkedWorld) LiveNodes(context.Context) ([]string, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var ids []string
@@ -327,7 +327,7 @@ func (w *world) LiveNodes(context.Context) ([]string, error) {
 }
 
 // ask is what the node whose queue the activity runs on answers.
-func (w *world) ask(ctx context.Context, rebuild bool) (activities.NodeReport, error) {
+func (w *checkedWorld) ask(ctx context.Context, rebuild bool) (activities.NodeReport, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for id, n := range w.nodes {
@@ -350,7 +350,7 @@ func (w *world) ask(ctx context.Context, rebuild bool) (activities.NodeReport, e
 	return activities.NodeReport{}, holdfast.Errorf(holdfast.CodeInternal, "no such node")
 }
 
-func (w *world) RaiseAlert(_ context.Context, a holdfast.Alert) (bool, error) {
+func (w *checkedWorld) RaiseAlert(_ context.Context, a holdfast.Alert) (bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	old, known := w.alerts[a.ID()]
@@ -362,7 +362,7 @@ func (w *world) RaiseAlert(_ context.Context, a holdfast.Alert) (bool, error) {
 	return first, w.call("RaiseAlert")
 }
 
-func (w *world) ResolveAlert(_ context.Context, id string) (bool, error) {
+func (w *checkedWorld) ResolveAlert(_ context.Context, id string) (bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	a, known := w.alerts[id]
@@ -374,13 +374,13 @@ func (w *world) ResolveAlert(_ context.Context, id string) (bool, error) {
 	return true, w.call("ResolveAlert")
 }
 
-func (w *world) Alerts(context.Context) ([]holdfast.Alert, error) {
+func (w *checkedWorld) Alerts(context.Context) ([]holdfast.Alert, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Collect(maps.Values(w.alerts)), w.call("Alerts")
 }
 
-func (w *world) Notify(_ context.Context, a holdfast.Alert) error {
+func (w *checkedWorld) Notify(_ context.Context, a holdfast.Alert) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.notified = append(w.notified, a)
@@ -388,7 +388,7 @@ func (w *world) Notify(_ context.Context, a holdfast.Alert) error {
 }
 
 // open lists the open alerts.
-func (w *world) open() []string {
+func (w *checkedWorld) open() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	ids := []string{}
@@ -401,14 +401,14 @@ func (w *world) open() []string {
 	return ids
 }
 
-func (w *world) called(method string) int {
+func (w *checkedWorld) called(method string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.calls[method]
 }
 
-// check runs one check on the world; before is what the last one came to.
-func (w *world) check(t *testing.T, before *workflows.CheckResult, change ...func(*workflows.CheckInput)) workflows.CheckResult {
+// check runs one check on the checkedWorld; before is what the last one came to.
+func (w *checkedWorld) check(t *testing.T, before *workflows.CheckResult, change ...func(*workflows.CheckInput)) workflows.CheckResult {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)))

@@ -1,8 +1,6 @@
 package workflows
 
 import (
-	"time"
-
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/emprops/holdfast/activities"
@@ -23,7 +21,6 @@ type SweepInput struct {
 	After     string      `json:"after,omitempty"`
 	Token     []byte      `json:"token,omitempty"`
 	Listed    bool        `json:"listed,omitempty"`
-	Rounds    int         `json:"rounds,omitempty"`
 }
 
 // SweepStatus is the answer of a Sweep's status query, and its result.
@@ -36,13 +33,6 @@ type SweepStatus struct {
 
 // sweepPagesPerRun bounds the history of one run.
 const sweepPagesPerRun = 400
-
-// sweepRounds is how often a release goes through the held deliveries: one that was just being held when the first round
-// passed is in the index for the next.
-const sweepRounds = 3
-
-// sweepPause lets records and the list of open workflows catch up before another round.
-const sweepPause = 2 * time.Second
 
 // Sweep goes through the open deliveries of a webhook whose state has changed: it holds those that wait for a retry,
 // releases those that are held, the oldest first, or cancels all. A newer order replaces the one under way.
@@ -75,7 +65,7 @@ func Sweep(ctx workflow.Context, in SweepInput) (SweepStatus, error) {
 
 func (in *SweepInput) begin(ctx workflow.Context, o SweepOrder) {
 	*in = SweepInput{WebhookID: in.WebhookID, Status: SweepStatus{Kind: o.Kind, StartedAt: workflow.Now(ctx).UnixMilli()}}
-	in.Listed = o.Kind == activities.SweepHold // what is not held yet is in no index
+	in.Listed = o.Kind != activities.SweepRelease // what is not held, or of a webhook that is deleted, is in no index
 }
 
 // signal is what each kind tells a delivery.
@@ -89,7 +79,8 @@ func (in *SweepInput) signal() string {
 	return SignalHold
 }
 
-// page does one page, and at the end of a part moves on to the next part, round or the end.
+// page does one page, and at the end of a part moves on to the next part or the end. One that is just being
+// held looks at its webhook again once that is recorded, so nobody has to come back for it.
 func (in *SweepInput) page(ctx workflow.Context) error {
 	var result activities.SweepPageResult
 	err := workflow.ExecuteActivity(paged(ctx), sweeps.SweepPage, activities.SweepPageRequest{
@@ -104,10 +95,6 @@ func (in *SweepInput) page(ctx workflow.Context) error {
 	case in.After != "" || len(in.Token) > 0:
 	case !in.Listed:
 		in.Listed = true
-	case in.Status.Kind != activities.SweepHold && in.Rounds+1 < sweepRounds:
-		in.Rounds++
-		in.Listed = false
-		return workflow.Sleep(ctx, sweepPause)
 	default:
 		in.Status.EndedAt = workflow.Now(ctx).UnixMilli()
 	}

@@ -129,7 +129,7 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 	registrationClient := &temporalclient.Registrations{Client: a.temporal, Sealer: sealer}
 	reconcile := reconciler{registrationClient}
 	registrationClient.Adopt = reconcile.adopt(a.store)
-	control := &temporalclient.Control{Client: a.temporal, AttemptTimeout: cfg.Delivery.Timeout, HoldFor: cfg.Delivery.HoldFor}
+	control := &temporalclient.Control{Client: a.temporal, AttemptTimeout: cfg.Delivery.Timeout, HoldFor: cfg.Delivery.HoldFor, Reopen: reopen(a.store)}
 	held := heldIndex{a.store}
 	prober := &temporalclient.Prober{Control: control, Held: held}
 	sender := httpsend.New(httpsend.Config{

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 
@@ -125,6 +126,16 @@ func (d *deliveryControl) Watch(ctx context.Context, f server.DeliveryFilter) (<
 		}
 	}()
 	return out, nil
+}
+
+// reopen shows a delivery that ended as pending again.
+func reopen(store *redisstore.Store) func(context.Context, *holdfast.Delivery) error {
+	return func(ctx context.Context, d *holdfast.Delivery) error {
+		open := *d
+		open.State, open.Reason, open.NextAttemptAt = holdfast.DeliveryPending, "sent again", 0
+		open.UpdatedAt = max(time.Now().UnixMilli(), d.UpdatedAt+1)
+		return store.Record(ctx, []redisstore.Record{{Delivery: open, Reopen: true}})
+	}
 }
 
 // deliveryList is the storage as replays see it.

@@ -156,8 +156,8 @@ var (
 )
 
 // recordScript makes the script of Record, which has the limits as constants: as arguments they would cost each of its runs.
-func recordScript(l Limits) *redis.Script {
+func recordScript(l Limits, channel string) *redis.Script {
 	return redis.NewScript(fmt.Sprintf(
-		"local caps = { attempts = %d, log = %d, ended = %d, open = %d, all = %d, hours = %d, days = %d }\n",
-		l.Attempts, l.Log, l.Deliveries, l.OpenDeliveries, l.GlobalDeliveries, hoursKept, daysKept) + recordSource)
+		"local caps = { attempts = %d, log = %d, ended = %d, open = %d, all = %d, hours = %d, days = %d, channel = %q }\n",
+		l.Attempts, l.Log, l.Deliveries, l.OpenDeliveries, l.GlobalDeliveries, hoursKept, daysKept, channel) + recordSource)
 }

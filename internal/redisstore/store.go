@@ -93,7 +93,7 @@ func New(client redis.UniversalClient, opts Options) *Store {
 	opts = opts.withDefaults()
 	return &Store{
 		client: client, keys: keys{opts.Prefix}, opts: opts, claim: claimMark + rand.Text() + ":", seed: maphash.MakeSeed(),
-		record: recordScript(opts.Limits),
+		record: recordScript(opts.Limits, keys{opts.Prefix}.deliveryChanges()),
 	}
 }
 

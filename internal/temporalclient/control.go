@@ -18,6 +18,8 @@ type Control struct {
 	Client         client.Client
 	AttemptTimeout time.Duration // of one attempt of a delivery that is restarted
 	HoldFor        time.Duration // how long such a delivery is held
+	// Reopen shows in the record that a delivery which ended is open again; nil leaves that to its next attempt.
+	Reopen func(ctx context.Context, d *holdfast.Delivery) error
 }
 
 // memoReplay names the replay that started a run, so that a repeated page of that replay does not start it again.
@@ -74,7 +76,13 @@ func (c *Control) anew(ctx context.Context, r activities.Restart) error {
 		AttemptTimeoutMS: c.AttemptTimeout.Milliseconds(), HoldForMS: c.HoldFor.Milliseconds(),
 		Outcome: &activities.Outcome{State: holdfast.DeliveryPending, Attempts: made},
 	})
-	return coded(err, "restarting a delivery")
+	if err != nil {
+		return coded(err, "restarting a delivery")
+	}
+	if c.Reopen != nil {
+		_ = c.Reopen(ctx, d) // its next attempt shows it as well
+	}
+	return nil
 }
 
 // Cancel ends an open delivery. CodePrecondition: it has ended already, or its first attempt is under way.

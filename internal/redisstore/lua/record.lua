@@ -15,7 +15,7 @@
 --       12… for each attempt given, ascending: number, "1" on success, start ms, duration ms, attempt JSON, log JSON,
 --       hour, class of latency
 -- "caps" stands before this script: most attempts, log entries, ended deliveries of a webhook, open ones stored whole,
--- deliveries over all webhooks, hours, days.
+-- deliveries over all webhooks, hours, days, and the channel that watchers listen to.
 -- returns the webhook's consecutive failures when the delivery is exhausted, else 0; or -(n + 1) when the stored record
 --         has n attempts and those between n and the first one given are needed: nothing was changed
 
@@ -265,4 +265,5 @@ if final then
     redis.call('ZREM', KEYS[8], unpack(victims))
   end
 end
+redis.pcall('PUBLISH', caps.channel, ARGV[1] .. '/' .. event) -- a user that may not publish still records
 return state == 'exhausted' and consecutive or 0
