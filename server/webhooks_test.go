@@ -80,7 +80,7 @@ func TestRegisterWebhook_carriesEveryField(t *testing.T) {
 				Format: holdfast.FormatCloudEvents, Handshake: true, Filter: "data.x > 1", RateLimit: 2.5, OrderingKey: "job_id",
 				Authorization: "Basic dTpw", SigningKey: "whsk_" + zeros(32),
 			},
-			IdempotencyKey: "key", Wait: 2 * time.Second,
+			IdempotencyKey: "key", Actor: "api", Wait: 2 * time.Second,
 		}, got)
 		require.Equal(t, "generated", res.GetSecret())
 		require.Equal(t, []string{"A", "X-Token"}, res.GetWebhook().GetHeaderNames())

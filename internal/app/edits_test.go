@@ -20,7 +20,8 @@ import (
 
 var edits = flag.Int("edits", 200, "edits and deletions made while deliveries finish; the acceptance tests name 1000")
 
-// hammer publishes 5 events a second, each to many webhooks, until the test stops it, so that deliveries finish all the time; it returns the stop.
+// hammer publishes 5 events a second, each to many webhooks, until the test stops it, so that deliveries finish all the
+// time; it returns the stop.
 // Faster would only pile up deliveries: half of them fail.
 func hammer(t *testing.T, n *testNode) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())

@@ -48,7 +48,7 @@ func (m *marks) Begin(_ context.Context, ids []string) (registry.Position, []*Ma
 		}
 		m.byID[id] = &Mark{EventID: id, Claimed: true}
 	}
-	return registry.Position{Revision: 1}, found, nil
+	return registry.Position{Revision: 1, Complete: true}, found, nil
 }
 
 func (m *marks) Settle(_ context.Context, settled []Mark) error {
@@ -104,11 +104,11 @@ func (c *cache) Unreachable(err error) {
 type fixed []*holdfast.Webhook
 
 func (f fixed) Position(context.Context) (registry.Position, error) {
-	return registry.Position{Revision: 1}, nil
+	return registry.Position{Revision: 1, Complete: true}, nil
 }
 
 func (f fixed) Changes(context.Context, int64) (registry.Feed, error) {
-	return registry.Feed{Position: registry.Position{Revision: 1}, Full: true, Webhooks: f}, nil
+	return registry.Feed{Position: registry.Position{Revision: 1, Complete: true}, Full: true, Webhooks: f}, nil
 }
 
 func (f fixed) Everything(ctx context.Context, since int64) (registry.Feed, error) {

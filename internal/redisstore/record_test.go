@@ -221,7 +221,7 @@ func TestD10_NothingUnderARemovedWebhook(t *testing.T) {
 	require.NoError(t, store.Pause(ctx, "wh_1", time.Now().Add(time.Minute)))
 	_, err := store.Admit(ctx, "wh_1", 0.1)
 	require.NoError(t, err)
-	require.Len(t, keysOf(t, srv.client), 19)
+	require.Len(t, keysOf(t, srv.client), 21)
 	_, _, err = store.RemoveWebhook(ctx, "wh_1")
 	require.NoError(t, err)
 	require.NoError(t, store.Pause(ctx, "wh_1", time.Now().Add(time.Minute)))

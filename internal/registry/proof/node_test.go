@@ -108,6 +108,10 @@ func (c *committed) StartDelivery(_ context.Context, in workflows.DeliveryInput)
 	return "delivery/" + in.Event.ID, "run", nil
 }
 
+func (c *committed) Enqueue(ctx context.Context, _ string, in workflows.DeliveryInput) (workflowID, runID string, err error) {
+	return c.StartDelivery(ctx, in)
+}
+
 func (c *committed) StartGroup(_ context.Context, id string, in workflows.GroupInput) (workflowID, runID string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

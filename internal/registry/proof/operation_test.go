@@ -53,9 +53,11 @@ func (o *operation) write(ctx context.Context, _ *schedule, on *process) error {
 
 func (o *operation) verify(ctx context.Context, _ *schedule, on *process) error {
 	if o.change.after.present {
-		return on.registrations.VerifyWebhook(ctx, o.input())
+		_, err := on.registrations.VerifyWebhook(ctx, o.input())
+		return err
 	}
-	return on.registrations.VerifyRemoved(ctx, activities.WebhookID{ID: o.id})
+	_, err := on.registrations.VerifyRemoved(ctx, activities.WebhookID{ID: o.id})
+	return err
 }
 
 func (o *operation) refresh(ctx context.Context, s *schedule, on *process) error {

@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/emprops/holdfast"
+	"github.com/emprops/holdfast/internal/redisstore"
 )
 
 const (
@@ -79,6 +80,11 @@ func run(ctx context.Context, sites []*site, seed uint64, t tamper) (found count
 		}
 	}()
 	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a schedule must be repeatable
+	// The first consistency check of an installation finds that nothing is missing.
+	first := redisstore.New(sites[0].client, redisstore.Options{Prefix: s.prefix})
+	if err := first.MarkComplete(ctx, ""); err != nil {
+		return found, err
+	}
 	for i := range s.slots {
 		s.join(ctx, i)
 	}
