@@ -70,11 +70,11 @@ verify: $(GENERATORS) ## Check that generated code and go.mod are up to date
 	@echo "generated code and go.mod are up to date"
 
 # A new logic of a workflow gets a new folder; the old ones stay and must still replay.
-HISTORIES ?= v1
+HISTORIES ?= v2
 
 .PHONY: histories
 histories: ## Record the workflow histories of workflows/testdata anew, from the embedded Temporal
-	$(GO) test -count=1 -run '^TestRecordHistories$$' ./internal/app -record-histories $(CURDIR)/workflows/testdata/histories/v1
+	$(GO) test -count=1 -run '^TestRecord(Life)?Histories$$' ./internal/app -record-histories $(CURDIR)/workflows/testdata/histories/$(HISTORIES)
 
 .PHONY: bench
 bench: ## Measure deliveries per second, latencies and CPU beside a bare workflow; BENCH_FLAGS="--help" lists the choices

@@ -45,5 +45,7 @@ func TestReplay(t *testing.T) {
 			require.NoError(t, replayer.ReplayWorkflowHistory(nil, history))
 		})
 	}
-	require.Equal(t, map[string]bool{"delivery": true, "group": true, "registration": true}, seen)
+	require.Equal(t, map[string]bool{
+		"delivery": true, "group": true, "registration": true, "ordered": true, "replay": true, "sweep": true, "consistency": true,
+	}, seen)
 }

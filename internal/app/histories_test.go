@@ -3,17 +3,21 @@ package app_test
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
 	"flag"
 	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/emprops/holdfast/internal/config"
 	"github.com/emprops/holdfast/internal/emprops/standin"
@@ -80,6 +84,81 @@ func TestRecordHistories(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, holdfastv1.RegistrationStatus_REGISTRATION_STATUS_FAILED, rejected.GetRegistration().GetStatus())
 	r.saveDone("registration-rejected", workflows.RegistrationID(rejected.GetWebhook().GetId()))
+}
+
+// TestRecordLifeHistories drives what webhooks and deliveries live through after they have begun, and the workflows that
+// look after all of them.
+func TestRecordLifeHistories(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	n := c.node(func(cfg *config.Config) {
+		cfg.Node.ID = "recorder"
+		cfg.Delivery.DisconnectThreshold, cfg.Delivery.ReconnectDelay = 1, 2*time.Second
+	})
+	r := &recorder{t: t, cluster: c}
+	ctx := t.Context()
+
+	ill := testkit.NewReceiver(t)
+	ill.Status(http.StatusInternalServerError)
+	id := r.register(n, ill.URL(), "job_failed", 1)
+	text := "changed"
+	_, err := n.webhooks.UpdateWebhook(ctx, &holdfastv1.UpdateWebhookRequest{
+		Id: id, Webhook: &holdfastv1.WebhookInput{Description: &text}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"description"}},
+	})
+	require.NoError(t, err)
+	_, err = n.webhooks.RotateSecret(ctx, &holdfastv1.RotateSecretRequest{Id: id, Overlap: durationpb.New(time.Second)})
+	require.NoError(t, err)
+	n.publish(t, "job_failed", `{"job_id":"first"}`)
+	n.awaitState(t, id, disconnected)
+	kept := n.publish(t, "job_failed", `{"job_id":"kept"}`).GetDeliveries()[0].GetId()
+	n.awaitDelivery(t, kept, held)
+	awaitTrue(t, "a probe that fails", func() bool { return len(ill.Requests()) > 1 })
+	ill.Status(http.StatusOK)
+	n.awaitDelivery(t, kept, delivered)
+	n.awaitState(t, id, active)
+	r.saveDone("delivery-held-and-probed", "delivery/"+kept)
+	_, err = n.webhooks.DisconnectWebhook(ctx, &holdfastv1.DisconnectWebhookRequest{Id: id})
+	require.NoError(t, err)
+	kept = n.publish(t, "job_failed", `{"job_id":"kept too"}`).GetDeliveries()[0].GetId()
+	n.awaitDelivery(t, kept, held)
+	_, err = n.webhooks.ReconnectWebhook(ctx, &holdfastv1.ReconnectWebhookRequest{Id: id})
+	require.NoError(t, err)
+	n.awaitDelivery(t, kept, delivered)
+	r.saveDone("delivery-held-and-released", "delivery/"+kept)
+	r.saveDone("sweep-released", workflows.SweepID(id))
+	awaitTrue(t, "the rotated secret to retire", func() bool { return operationsOf(n.registration(t, id), "retire-secret") == 1 })
+	r.save("registration-lived", workflows.RegistrationID(id))
+
+	_, err = n.deliveries.RetryDelivery(ctx, &holdfastv1.RetryDeliveryRequest{Id: kept})
+	require.NoError(t, err)
+	awaitTrue(t, "another attempt", func() bool {
+		got, err := n.deliveries.GetDelivery(ctx, &holdfastv1.GetDeliveryRequest{Id: kept})
+		return err == nil && len(got.GetDelivery().GetAttempts()) == 2
+	})
+	r.saveDone("delivery-sent-again", "delivery/"+kept)
+	replay, err := n.deliveries.ReplayDeliveries(ctx, &holdfastv1.ReplayDeliveriesRequest{Filter: &holdfastv1.ReplayFilter{WebhookId: id}})
+	require.NoError(t, err)
+	r.saveDone("replay-done", workflows.ReplayWorkflowID(replay.GetReplay().GetId()))
+
+	ordered := n.registerInput(t, &holdfastv1.WebhookInput{
+		Url: testkit.NewReceiver(t).URL(), EventTypes: []string{"update_job_progress"}, OrderingKey: new("job_id"),
+	}).GetWebhook().GetId()
+	event := n.publish(t, "update_job_progress", `{"job_id":"one","progress":1}`)
+	n.awaitDelivery(t, event.GetDeliveries()[0].GetId(), delivered)
+	sum := sha256.Sum256([]byte(`"one"`))
+	r.saveDone("ordered-done", workflows.OrderedID(ordered, hex.EncodeToString(sum[:16])))
+
+	require.NoError(t, testkit.RedisClient(t, c.redis).SRem(ctx, "webhooks:active", id).Err())
+	_, err = n.operations.CheckConsistency(ctx, &holdfastv1.CheckConsistencyRequest{})
+	require.NoError(t, err)
+	r.saveDone("consistency-repaired", workflows.ConsistencyOnDemandID)
+	require.NoError(t, testkit.RedisClient(t, c.redis).FlushAll(ctx).Err())
+	store := c.store()
+	awaitTrue(t, "the registration to be written again, long before the next check on schedule", func() bool {
+		_, active, err := store.ReadWebhook(ctx, id)
+		return err == nil && active
+	})
+	r.save("registration-restored", workflows.RegistrationID(id))
 }
 
 type recorder struct {
