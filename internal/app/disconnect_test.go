@@ -216,3 +216,31 @@ func TestD48_ChangesAreGuardedByRevisionAndRequestID(t *testing.T) {
 	require.Equal(t, []any{true, int32(7), []string{"X-Team"}}, []any{now.GetHasSecret(), now.GetRetryPolicy().GetMaxAttempts(), now.GetHeaderNames()},
 		"what is not named stays")
 }
+
+// A webhook that is disconnected after failures is told to people, once, and so is its return.
+func TestRule10_AutoDisableNotifies(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	people := testkit.NewReceiver(t)
+	n := c.node(func(cfg *config.Config) {
+		cfg.Alerts.URL, cfg.Alerts.Token = people.URL(), "token-for-people"
+		cfg.Delivery.DisconnectThreshold = 2
+	})
+	receiver := testkit.NewReceiver(t)
+	receiver.Status(http.StatusInternalServerError)
+	id := n.registerInput(t, &holdfastv1.WebhookInput{
+		Url: receiver.URL(), EventTypes: []string{"complete_job"}, RetryPolicy: retries(1, time.Millisecond),
+	}).GetWebhook().GetId()
+	for range 2 {
+		n.publish(t, "complete_job", `{}`)
+	}
+	told := arrived(t, people, 1)[0]
+	require.Equal(t, "Bearer token-for-people", told.Header.Get("Authorization"))
+	require.Contains(t, string(told.Body), `"kind":"webhook_disconnected"`)
+	require.Contains(t, string(told.Body), id)
+	n.awaitState(t, id, disconnected)
+	_, err := n.webhooks.ReconnectWebhook(t.Context(), &holdfastv1.ReconnectWebhookRequest{Id: id, Wait: durationpb.New(patience)})
+	require.NoError(t, err)
+	require.Contains(t, string(arrived(t, people, 2)[1].Body), `"resolved_at"`)
+	require.Len(t, people.Requests(), 2)
+}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -118,6 +119,9 @@ func TestD07_D10_DeliveriesBringNoDeletedWebhookBack(t *testing.T) {
 					Webhook: &holdfastv1.WebhookInput{Url: receiver.URL(), EventTypes: []string{"complete_job"}, RetryPolicy: retries(1, time.Millisecond)},
 					Wait:    durationpb.New(patience),
 				})
+				if connect.CodeOf(err) == connect.CodeUnavailable {
+					continue // Temporal is busy: nothing was taken on
+				}
 				if err != nil || got.GetRegistration().GetStatus() != confirmed {
 					t.Errorf("registering: %v %v", got.GetRegistration(), err)
 					return
@@ -145,5 +149,6 @@ func TestD07_D10_DeliveriesBringNoDeletedWebhookBack(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, keys, "nothing is left under a deleted id")
 	require.NotEmpty(t, receiver.Requests())
+	require.Greater(t, len(deleted), *edits/2)
 	t.Logf("0 of %d deleted webhooks came back; the receiver heard %d requests", len(deleted), len(receiver.Requests()))
 }

@@ -135,6 +135,11 @@ func (c *cluster) node(change ...func(*config.Config)) *testNode {
 
 func (c *cluster) start(change ...func(*config.Config)) *testNode {
 	c.tb.Helper()
+	return c.startAs(app.Roles{API: true, Worker: true}, change...)
+}
+
+func (c *cluster) startAs(roles app.Roles, change ...func(*config.Config)) *testNode {
+	c.tb.Helper()
 	cfg, err := config.Load([]string{"--redis-url", c.redis.URL()}, nil, config.CommandServe)
 	require.NoError(c.tb, err)
 	cfg.HTTP.Listen = freeAddress(c.tb)
@@ -147,7 +152,7 @@ func (c *cluster) start(change ...func(*config.Config)) *testNode {
 	for _, f := range change {
 		f(&cfg)
 	}
-	a, err := app.New(cfg, app.Roles{API: true, Worker: true}, c.logger)
+	a, err := app.New(cfg, roles, c.logger)
 	require.NoError(c.tb, err)
 	require.NoError(c.tb, a.Start(c.tb.Context()))
 	c.tb.Cleanup(func() { _ = a.Stop(context.WithoutCancel(c.tb.Context())) })

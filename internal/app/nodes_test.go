@@ -1,15 +1,19 @@
 package app_test
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/emprops/holdfast/internal/app"
+	"github.com/emprops/holdfast/internal/config"
 	"github.com/emprops/holdfast/internal/redisstore"
 	"github.com/emprops/holdfast/internal/testkit"
 	holdfastv1 "github.com/emprops/holdfast/proto/gen/holdfast/v1"
@@ -156,4 +160,44 @@ func TestG1_G2_ASilentNodeIsNamedAndWaitedFor(t *testing.T) {
 	done := n.awaitRegistration(t, id, confirmed)
 	require.EqualValues(t, 1, done.GetCachesConfirmed())
 	require.Empty(t, done.GetSilentNodes())
+}
+
+// A node that lives, serves and publishes, but never gets to refresh its cache when it is asked to, because nothing polls its
+// task queue. It is named in the answer and in an alert. It matches what is true all the same: it looks at the revision
+// before each match.
+func TestG2_ABlockedNodeIsNamedAndAlertedAndMatchesNothingStale(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	n := c.node(func(cfg *config.Config) { cfg.Registry.ConfirmTimeout = time.Second })
+	first := n.register(t, testkit.NewReceiver(t).URL(), "job_submitted").GetWebhook().GetId()
+	blocked := c.startAs(app.Roles{API: true}, func(cfg *config.Config) { cfg.Node.ID = "blocked" })
+	ready, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	require.NoError(t, blocked.WaitReady(ready))
+	require.Equal(t, []string{first}, webhookIDs(blocked.publish(t, "job_submitted", `{}`)))
+
+	registered, err := n.webhooks.RegisterWebhook(t.Context(), &holdfastv1.RegisterWebhookRequest{
+		Webhook: &holdfastv1.WebhookInput{Url: testkit.NewReceiver(t).URL(), EventTypes: []string{"job_submitted"}},
+		Wait:    durationpb.New(10 * time.Second),
+	})
+	require.NoError(t, err)
+	second := registered.GetWebhook().GetId()
+	require.Equal(t, pending, registered.GetRegistration().GetStatus())
+	require.Equal(t, []string{"blocked"}, registered.GetRegistration().GetSilentNodes())
+	require.ElementsMatch(t, []string{first, second}, webhookIDs(blocked.publish(t, "job_submitted", `{}`)))
+	await(t, "an alert", func() (struct{}, bool) {
+		alerts, err := n.operations.ListAlerts(t.Context(), &holdfastv1.ListAlertsRequest{})
+		return struct{}{}, err == nil && alertsOf(alerts, "node_silent", "blocked") == 1
+	})
+
+	_, err = n.webhooks.DeleteWebhook(t.Context(), &holdfastv1.DeleteWebhookRequest{Id: first, Wait: durationpb.New(5 * time.Second)})
+	require.NoError(t, err)
+	require.Equal(t, []string{second}, webhookIDs(blocked.publish(t, "job_submitted", `{}`)))
+
+	require.NoError(t, blocked.Stop(context.WithoutCancel(t.Context())))
+	n.awaitRegistration(t, second, confirmed)
+	awaitTrue(t, "the alert to be resolved", func() bool {
+		alerts, err := n.operations.ListAlerts(t.Context(), &holdfastv1.ListAlertsRequest{})
+		return err == nil && alertsOf(alerts, "node_silent", "blocked") == 0
+	})
 }

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -17,16 +18,21 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/emprops/holdfast/internal/emprops/standin"
 	"github.com/emprops/holdfast/internal/testkit"
 	holdfastv1 "github.com/emprops/holdfast/proto/gen/holdfast/v1"
+	"github.com/emprops/holdfast/workflows"
 )
 
 // Planted credentials; no other text of the tests has them.
 const (
 	plantedSecret = "pl4nted-s3cret-of-the-webhook"
 	plantedHeader = "Bearer pl4nted-header-credential"
+	plantedChange = "pl4nted-s3cret-of-a-change"
+	plantedTurn   = "pl4nted-s3cret-of-a-rotation"
+	plantedToken  = "pl4nted-bearer-token"
 )
 
 func TestG8_NoCredentialInHistoriesRedisOrLogs(t *testing.T) {
@@ -48,7 +54,9 @@ func TestG8_NoCredentialInHistoriesRedisOrLogs(t *testing.T) {
 			RetryPolicy: retries(12, 50*time.Millisecond),
 		}
 	}
-	planted := map[string]string{"secret": plantedSecret, "header": plantedHeader}
+	planted := map[string]string{
+		"secret": plantedSecret, "header": plantedHeader, "changed secret": plantedChange, "rotated secret": plantedTurn, "token": plantedToken,
+	}
 
 	// Successes, retries, groups, a webhook that is rejected, one that is refused, one that is deleted, one whose receiver
 	// is gone for good.
@@ -80,6 +88,8 @@ func TestG8_NoCredentialInHistoriesRedisOrLogs(t *testing.T) {
 		require.NotContains(t, err.Error(), value, name)
 	}
 
+	planted["generated secret of a rotation"] = strings.TrimPrefix(liveOn(t, n, webhook.GetId()), "whsec_")
+
 	var deliveries []string
 	for i := range 6 {
 		for _, d := range n.publish(t, "job_submitted", fmt.Sprintf(`{"i":%d}`, i)).GetDeliveries() {
@@ -97,15 +107,28 @@ func TestG8_NoCredentialInHistoriesRedisOrLogs(t *testing.T) {
 			require.Equal(t, plantedHeader, r.Header.Get("Authorization"), "the credential is used all the same")
 		}
 	}
+	// Redis is wiped and filled again from the registrations, secrets included.
+	redis := testkit.RedisClient(t, c.redis)
+	require.NoError(t, redis.FlushAll(t.Context()).Err())
+	restored := c.store()
+	awaitTrue(t, "the webhook to be written again", func() bool {
+		w, _, err := restored.ReadWebhook(t.Context(), webhook.GetId())
+		return err == nil && w.Secret != ""
+	})
+	asked, err := c.temporal.Client.QueryWorkflow(t.Context(), workflows.RegistrationID(webhook.GetId()), "", workflows.QueryStatus)
+	require.NoError(t, err)
+	var status json.RawMessage
+	require.NoError(t, asked.Get(&status))
 	require.NoError(t, n.Stop(t.Context()))
 
 	places := map[string]string{"logs": logText(logs.All()), "EMPROPS": fmt.Sprint(c.emprops.Log())}
 	histories := historiesOf(t, c)
 	require.Greater(t, len(histories), 15)
+	places["answer of the status query"] = string(status)
 	for id, text := range histories {
 		places["history of "+id] = text
 	}
-	keys := everythingIn(t, testkit.RedisClient(t, c.redis))
+	keys := everythingIn(t, redis)
 	require.NotEmpty(t, keys["webhooks:registry"])
 	for key, text := range keys {
 		places["Redis key "+key] = text
@@ -116,6 +139,30 @@ func TestG8_NoCredentialInHistoriesRedisOrLogs(t *testing.T) {
 			require.NotContains(t, text, value, "%s in %s", name, place)
 		}
 	}
+}
+
+// liveOn takes a webhook through the rest of its life, with more credentials, and returns the secret it ends with.
+func liveOn(t *testing.T, n *testNode, id string) (secret string) {
+	t.Helper()
+	wait := durationpb.New(patience)
+	_, err := n.webhooks.UpdateWebhook(t.Context(), &holdfastv1.UpdateWebhookRequest{Id: id, Wait: wait, Webhook: &holdfastv1.WebhookInput{
+		Secret: plantedChange, Headers: map[string]string{"X-Key": plantedToken},
+	}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"secret"}}})
+	require.NoError(t, err)
+	_, err = n.webhooks.RotateSecret(t.Context(), &holdfastv1.RotateSecretRequest{Id: id, Secret: plantedTurn, Wait: wait})
+	require.NoError(t, err)
+	_, err = n.webhooks.UpdateWebhook(t.Context(), &holdfastv1.UpdateWebhookRequest{Id: id, Wait: wait, Webhook: &holdfastv1.WebhookInput{
+		Secret: "x", Url: "http://169.254.169.254/?" + plantedToken[:3],
+	}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"url"}}})
+	require.Error(t, err, "refused by the address policy")
+	_, err = n.webhooks.DisconnectWebhook(t.Context(), &holdfastv1.DisconnectWebhookRequest{Id: id, Reason: "for a moment", Wait: wait})
+	require.NoError(t, err)
+	_, err = n.webhooks.ReconnectWebhook(t.Context(), &holdfastv1.ReconnectWebhookRequest{Id: id, Wait: wait})
+	require.NoError(t, err)
+	got, err := n.webhooks.RotateSecret(t.Context(), &holdfastv1.RotateSecretRequest{Id: id, Wait: wait})
+	require.NoError(t, err)
+	require.NotEmpty(t, got.GetSecret())
+	return got.GetSecret()
 }
 
 // logText is everything that was logged, fields included.
