@@ -194,18 +194,28 @@ func TestReconcile_WebhookThatOnlyRedisHas(t *testing.T) {
 	}
 }
 
-func TestReconcile_WaitsOnlyShortlyForAnOperation(t *testing.T) {
+// EMPROPS is away while a change waits for its word, and Redis is wiped: the webhook is written again beside the change,
+// which then finds it there.
+func TestG5_ReconcileRestoresBesideAnOperationThatWaits(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	w.platform = func(*holdfast.Webhook) error { return holdfast.Errorf(holdfast.CodeUnavailable, "away") }
 	env, f, a := w.play(t)
 	in := w.registered(t)
 	a.update(t, env, time.Minute, workflows.UpdateChange, changeTo(t, "1", func(w *holdfast.Webhook) { w.URL = "https://b.example" }, "url"))
+	env.RegisterDelayedCallback(func() { clear(w.stored) }, 2*time.Minute-time.Second)
 	reply, failed := reconcileAfter(t, env, 2*time.Minute, workflows.ReconcileRequest{})
-	env.RegisterDelayedCallback(func() { require.Equal(t, "unchanged", reply.Action) }, 2*time.Minute+4*time.Second)
-	a.end(t, env, 3*time.Minute)
+	env.RegisterDelayedCallback(func() {
+		require.Equal(t, "restored", reply.Action)
+		require.Len(t, w.stored, 1)
+		w.platform = func(*holdfast.Webhook) error { return nil }
+	}, 2*time.Minute+4*time.Second)
+	a.end(t, env, 10*time.Minute)
 	env.ExecuteWorkflow(workflows.TypeRegistration, in)
 	require.NoError(t, *failed)
-	require.Equal(t, "an operation is under way", reply.Detail)
-	require.Empty(t, f.named("ReconcileWebhook"))
+	require.Len(t, f.named("ReconcileWebhook"), 1)
+	require.Equal(t, holdfast.RegistrationConfirmed, a.replies[0].Registration.Status)
+	for _, stored := range w.stored {
+		require.Equal(t, "https://b.example", stored.URL)
+	}
 }

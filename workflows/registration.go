@@ -51,6 +51,7 @@ type registration struct {
 	probing    bool                      // a probe is under way
 	reconnects int                       // how often the counter of failures has been reset
 	signals    []workflow.ReceiveChannel // in the order of signalNames
+	repairing  bool                      // what Redis lost is being written again beside an operation
 	confirming bool                      // the confirmation that nobody waits for is under way
 	hush       workflow.CancelFunc       // cancels it
 	resweep    workflow.CancelFunc       // cancels the sweep under way, for another that replaces it

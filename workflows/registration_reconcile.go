@@ -36,6 +36,9 @@ func (r *registration) reconcile(ctx workflow.Context, in ReconcileRequest) (Rec
 	if err != nil {
 		return ReconcileReply{}, err
 	}
+	if !free && r.written() {
+		return r.rewrite(ctx)
+	}
 	if !free || !r.lock.TryLock(ctx) {
 		return ReconcileReply{Action: activities.ReconcileUnchanged, Revision: r.Registration.Revision, Detail: "an operation is under way"}, nil
 	}
@@ -61,6 +64,39 @@ func (r *registration) reconcile(ctx workflow.Context, in ReconcileRequest) (Rec
 	}
 	r.reconciled(ctx, began, out)
 	return ReconcileReply{Action: out.Action, Revision: r.Registration.Revision, Detail: out.Detail}, nil
+}
+
+// written tells whether the operation under way has written the webhook and is now proving it, which may take as long as
+// EMPROPS or a node is away.
+func (r *registration) written() bool {
+	steps := r.Registration.Steps
+	if len(steps) == 0 || !r.Written || r.removed || r.repairing {
+		return false
+	}
+	last := &steps[len(steps)-1]
+	proving := last.Name == holdfast.StepConfirm || last.Name == holdfast.StepVerify || last.Name == holdfast.StepRefresh
+	return last.Status == holdfast.StepRunning && proving && last.Operation != holdfast.OperationDelete
+}
+
+// rewrite puts back what Redis lost while an operation is under way that has written it: the operation would wait in vain
+// for its entry otherwise, and the registry would lack the webhook for as long. The operation's next write or removal
+// waits, so that this never comes after it.
+func (r *registration) rewrite(ctx workflow.Context) (ReconcileReply, error) {
+	r.repairing = true
+	defer func() { r.repairing = false }()
+	var out activities.ReconcileOutcome
+	err := workflow.ExecuteLocalActivity(atOnce(ctx), registrations.ReconcileWebhook, activities.ReconcilePlan{
+		WebhookID: r.WebhookID, Webhook: &r.Webhook, Now: workflow.Now(ctx).UnixMilli(),
+	}).Get(ctx, &out)
+	if err != nil {
+		return ReconcileReply{}, temporal.NewNonRetryableApplicationError(reason(err), reasonCode(err), nil)
+	}
+	if out.Action != activities.ReconcileRestored && out.Action != activities.ReconcileRewritten {
+		out.Action = activities.ReconcileUnchanged // the operation decides
+	} else {
+		r.Registration.Revision, r.Webhook.Webhook.Revision = out.Revision, out.Revision
+	}
+	return ReconcileReply{Action: out.Action, Revision: r.Registration.Revision, Detail: "an operation is under way"}, nil
 }
 
 // atOnce options: a reconcile that cannot reach Redis is repeated by the next check.

@@ -23,6 +23,11 @@ func (r *registration) step(ctx workflow.Context, operation, actor string, s sag
 		StartedAt: workflow.Now(ctx).UnixMilli(), Actor: actor,
 	})
 	line := len(r.Registration.Steps) - 1
+	if r.repairing {
+		if err := workflow.Await(ctx, func() bool { return !r.repairing }); err != nil {
+			return err
+		}
+	}
 	out, err := s.run(r, ctx)
 	attempts := max(1, out.attempts)
 	if err != nil {
