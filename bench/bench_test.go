@@ -86,7 +86,8 @@ func TestRun_refusesWhatItDoesNotKnow(t *testing.T) {
 	for flags, want := range map[string]string{
 		"--rows publish,all": `"all" is not publish`, "--publishers 0": "between 1 and", "--payload 10": "between 64 and",
 		"--duration 0s": "must be positive", "extra": `unexpected argument "extra"`, "--open-rates 0": "between 1 and",
-		"--max-events 0": "at least 1", "--nonsense": "unknown flag",
+		"--isolation-rounds 0": "between 1 and", "--isolation-duration 0s": "must be positive",
+		"--isolation-warm-up -1s": "must be positive", "--max-events 0": "at least 1", "--nonsense": "unknown flag",
 	} {
 		var stderr bytes.Buffer
 		require.Equal(t, exitUsage, run(t.Context(), strings.Fields(flags), io.Discard, &stderr), flags)
@@ -98,7 +99,7 @@ func TestRun_helpExplainsEveryFlagAndFigure(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	require.Equal(t, exitOK, run(t.Context(), []string{"--help"}, &out, io.Discard))
-	for _, text := range []string{"--publishers", "--open-rates", "--check", legend} {
+	for _, text := range []string{"--publishers", "--open-rates", "--isolation-duration", "--check", legend} {
 		require.Contains(t, out.String(), text)
 	}
 }
@@ -120,13 +121,15 @@ func TestRow_countsWhatIsMissingAndRepeated(t *testing.T) {
 	require.NoError(t, got.fill(w, Load{Prefix: "e-"}, Arrivals{
 		IDs: []string{"e-2", "e-1", "e-2", "e-6", "e-5"},
 		At:  []int64{105 * ms, 120 * ms, 400 * ms, 1095 * ms, 1150 * ms},
-	}))
+	}, plan{}.counts))
+	require.Equal(t, []time.Duration{5 * time.Millisecond, 150 * time.Millisecond}, got.trips)
+	got.trips = nil
 	require.Equal(t, Row{
 		Name: nameHoldfast, Seconds: 1, Published: 3, Delivered: 3, PerSecond: 3, Errors: 2, Missing: 1, Repeated: 1, DrainMS: 50,
-		Answer: Percentiles{20, 30}, Arrival: Percentiles{5, 150}, CPU: CPU{Process: 2, Redis: 1},
+		Answer: Percentiles{20, 30, 30}, Arrival: Percentiles{5, 150, 150}, CPU: CPU{Process: 2, Redis: 1},
 		ErrorTexts: map[string]int{"full": 2},
 	}, got)
-	require.Error(t, new(Row).fill(w, Load{Prefix: "e-"}, Arrivals{IDs: []string{"f-1"}, At: []int64{1}}))
+	require.Error(t, new(Row).fill(w, Load{Prefix: "e-"}, Arrivals{IDs: []string{"f-1"}, At: []int64{1}}, plan{}.counts))
 
 	report := newReport(options{}, []Row{got})
 	require.False(t, report.hold(), "what is refused, missing or repeated misses a target")
@@ -192,7 +195,7 @@ func TestLoad_closedLoopCountsErrors(t *testing.T) {
 func TestPayload_isJSONOfTheSizeAskedFor(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{minPayload, 1024, 100_000} {
-		require.Len(t, payload(size), size)
-		require.True(t, json.Valid(payload(size)))
+		require.Len(t, payload(size, `"job_id":"job-1"`), size)
+		require.True(t, json.Valid(payload(size, `"job_id":"job-1"`)))
 	}
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,6 +45,13 @@ const (
 
 // eventID is the id of event n.
 func (l Load) eventID(n int) string { return l.Prefix + strconv.Itoa(n) }
+
+// number is what eventID made the id of; false when the id is not of this load.
+func (l Load) number(id string) (int, bool) {
+	text, ours := strings.CutPrefix(id, l.Prefix)
+	n, err := strconv.Atoi(text)
+	return n, ours && err == nil
+}
 
 // run publishes until ctx ends or the load's bounds are reached, then waits for the answers under way.
 func (l Load) run(ctx context.Context, publish publishFunc) Samples {
@@ -130,10 +138,10 @@ func (s *sampler) keep(samples ...Sample) {
 	s.out.Events = append(s.out.Events, samples...)
 }
 
-// payload is the data of an event: a JSON object of exactly size bytes.
-func payload(size int) []byte {
-	const head, tail = `{"job_id":"job-1","status":"completed","output":"`, `"}`
-	data := []byte(head)
+// payload is the data of an event: a JSON object of exactly size bytes that starts with the field.
+func payload(size int, field string) []byte {
+	const tail = `"}`
+	data := []byte(`{` + field + `,"status":"completed","output":"`)
 	for len(data) < size-len(tail) {
 		data = append(data, "abcdefghijklmnopqrstuvwxyz0123456789"[len(data)%36])
 	}

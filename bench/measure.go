@@ -32,13 +32,18 @@ type plan struct {
 	callers  int
 	rate     int
 	duration time.Duration
+	warmUp   time.Duration
+	round    int
 }
 
 func (p plan) floor() bool   { return p.name == nameFloor || p.name == nameFloorOff }
 func (p plan) grouped() bool { return p.name != nameUngrouped && p.name != nameFloorOff }
 
 func (p plan) String() string {
-	if p.rate > 0 {
+	switch {
+	case p.round > 0:
+		return fmt.Sprintf("%s, round %d", p.name, p.round)
+	case p.rate > 0:
 		return fmt.Sprintf("%s, %d events/s", p.name, p.rate)
 	}
 	return fmt.Sprintf("%s, %d publishers", p.name, p.callers)
@@ -50,10 +55,10 @@ func plans(o *options) []plan {
 	both := func(rows, name, floor string) {
 		for _, n := range o.Publishers {
 			if o.measures(rows) {
-				all = append(all, plan{name: name, callers: n, duration: o.Duration})
+				all = append(all, plan{name: name, callers: n, duration: o.Duration, warmUp: o.WarmUp})
 			}
 			if o.measures(rowsFloor) && (o.measures(rows) || rows == rowsPublish) {
-				all = append(all, plan{name: floor, callers: n, duration: o.Duration})
+				all = append(all, plan{name: floor, callers: n, duration: o.Duration, warmUp: o.WarmUp})
 			}
 		}
 	}
@@ -61,8 +66,11 @@ func plans(o *options) []plan {
 	both(rowsOff, nameUngrouped, nameFloorOff)
 	if o.measures(rowsOpen) {
 		for _, rate := range o.OpenRates {
-			all = append(all, plan{name: nameOpen, rate: rate, duration: o.OpenDuration})
+			all = append(all, plan{name: nameOpen, rate: rate, duration: o.OpenDuration, warmUp: o.WarmUp})
 		}
+	}
+	if o.measures(rowsIsolation) {
+		all = append(all, isolationPlans(o)...)
 	}
 	return all
 }
@@ -73,7 +81,7 @@ func measure(ctx context.Context, o options, stderr io.Writer) (_ *Report, err e
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{options: o, dir: dir, stderr: stderr, data: payload(o.Payload)}
+	b := &bench{options: o, dir: dir, stderr: stderr}
 	defer func() { err = errors.Join(err, b.close()) }()
 	if o.CPUProfile != "" {
 		if err := os.MkdirAll(o.CPUProfile, 0o750); err != nil {
@@ -81,9 +89,6 @@ func measure(ctx context.Context, o options, stderr io.Writer) (_ *Report, err e
 		}
 	}
 	if b.receiver, err = startChild(roleReceiver, nil, stderr); err != nil {
-		return nil, err
-	}
-	if err := b.receiver.call(ctx, "Part.Start", None{}, &b.url); err != nil {
 		return nil, err
 	}
 	var rows []Row
@@ -103,9 +108,7 @@ type bench struct {
 	options  options
 	dir      string
 	stderr   io.Writer
-	data     []byte
 	receiver *child
-	url      string
 }
 
 func (b *bench) close() error {
@@ -126,9 +129,13 @@ type target struct {
 
 // row measures one row on a target of its own.
 func (b *bench) row(ctx context.Context, number int, p plan) (_ Row, err error) {
-	row := Row{Name: p.name, Publishers: p.callers, Rate: p.rate, Load: loadAverage()}
+	row := Row{Name: p.name, Publishers: p.callers, Rate: p.rate, Round: p.round, Load: loadAverage()}
 	dir := filepath.Join(b.dir, strconv.Itoa(number))
-	t, err := b.start(ctx, p, dir)
+	var urls []string
+	if err := b.receiver.call(ctx, "Part.Open", p.endpoints(), &urls); err != nil {
+		return row, err
+	}
+	t, err := b.start(ctx, p, dir, urls)
 	if err != nil {
 		return row, err
 	}
@@ -138,13 +145,16 @@ func (b *bench) row(ctx context.Context, number int, p plan) (_ Row, err error) 
 	}()
 	load := Load{
 		Prefix: fmt.Sprintf("bench-%d-", number), Callers: p.callers, Rate: p.rate, MaxEvents: b.options.MaxEvents,
-		Limit: b.options.WarmUp + p.duration + answerTimeout,
+		Limit: p.warmUp + p.duration + answerTimeout,
 	}
 	w, err := b.window(ctx, t, p, load)
 	if err != nil {
 		return row, err
 	}
-	if err := b.drain(ctx, w.samples); err != nil {
+	if err := b.drain(ctx, p, w.samples); err != nil {
+		return row, err
+	}
+	if err := b.receiver.call(ctx, "Part.Release", None{}, &None{}); err != nil { // or the node's end would take as long
 		return row, err
 	}
 	if err := t.stop(); err != nil { // so that nothing is sent any more, also nothing twice
@@ -154,10 +164,10 @@ func (b *bench) row(ctx context.Context, number int, p plan) (_ Row, err error) 
 	if err := b.receiver.call(ctx, "Part.Take", None{}, &arrivals); err != nil {
 		return row, err
 	}
-	return row, row.fill(w, load, arrivals)
+	return row, row.fill(w, load, arrivals, p.counts)
 }
 
-func (b *bench) start(ctx context.Context, p plan, dir string) (_ *target, err error) {
+func (b *bench) start(ctx context.Context, p plan, dir string, urls []string) (_ *target, err error) {
 	role := roleNode
 	if p.floor() {
 		role = roleFloor
@@ -171,8 +181,9 @@ func (b *bench) start(ctx context.Context, p plan, dir string) (_ *target, err e
 			err = errors.Join(err, c.stop())
 		}
 	}()
+	hooks := p.hooks(&b.options, urls)
 	if p.floor() {
-		in := FloorStart{DataDir: dir, Receiver: b.url, Grouped: p.grouped(), Data: b.data}
+		in := FloorStart{DataDir: dir, Receiver: hooks[0].url, Grouped: p.grouped(), Data: hooks[0].data}
 		if err := c.call(ctx, "Part.Start", in, &None{}); err != nil {
 			return nil, err
 		}
@@ -191,12 +202,15 @@ func (b *bench) start(ctx context.Context, p plan, dir string) (_ *target, err e
 	if err := c.call(ctx, "Part.Start", in, &at); err != nil {
 		return nil, err
 	}
-	api, err := newClient(ctx, at, b.url, max(p.callers, p.rate), b.data)
+	api, err := newClient(ctx, at, max(p.callers, p.rate), hooks)
 	if err != nil {
 		return nil, err
 	}
 	return &target{child: c, close: api.close, redis: api.redisCPU, run: func(ctx context.Context, l Load) (Samples, error) {
-		return l.run(ctx, api.publish), nil
+		return l.run(ctx, func(ctx context.Context, id string) error {
+			n, _ := l.number(id)
+			return api.publish(ctx, n, id)
+		}), nil
 	}}, nil
 }
 
@@ -246,7 +260,7 @@ func (b *bench) window(ctx context.Context, t *target, p plan, load Load) (w win
 		<-ended
 		w.samples, err = samples, errors.Join(err, failed)
 	}()
-	if !pass(ctx, b.options.WarmUp, ended) {
+	if !pass(ctx, p.warmUp, ended) {
 		return w, cmp.Or(ctx.Err(), errors.New("the load ended during the warm-up"))
 	}
 	if b.options.CPUProfile != "" {
@@ -291,11 +305,11 @@ const (
 	drainPoll     = 10 * time.Millisecond
 )
 
-// drain waits until every accepted event has arrived. What has not by the end of its patience is missing.
-func (b *bench) drain(ctx context.Context, s Samples) error {
+// drain waits until every accepted event that counts has arrived. What has not by the end of its patience is missing.
+func (b *bench) drain(ctx context.Context, p plan, s Samples) error {
 	accepted := 0
 	for _, e := range s.Events {
-		if !e.Failed {
+		if !e.Failed && p.counts(e.N) {
 			accepted++
 		}
 	}
@@ -312,13 +326,12 @@ func (b *bench) drain(ctx context.Context, s Samples) error {
 	}
 }
 
-// fill works out the row's figures.
-func (r *Row) fill(w window, load Load, arrivals Arrivals) error {
+// fill works out the row's figures, from the events that count.
+func (r *Row) fill(w window, load Load, arrivals Arrivals, counts func(n int) bool) error {
 	first := make(map[int]int64, len(arrivals.IDs))
 	for i, id := range arrivals.IDs {
-		text, ours := strings.CutPrefix(id, load.Prefix)
-		n, err := strconv.Atoi(text)
-		if !ours || err != nil {
+		n, ours := load.number(id)
+		if !ours || !counts(n) {
 			return fmt.Errorf("the receiver got event %q, which is not of this row", id)
 		}
 		if _, again := first[n]; again {
@@ -332,7 +345,7 @@ func (r *Row) fill(w window, load Load, arrivals Arrivals) error {
 	}
 	var answers, trips []time.Duration
 	for _, s := range w.samples.Events {
-		if s.Failed {
+		if s.Failed || !counts(s.N) {
 			continue
 		}
 		at, arrived := first[s.N]
@@ -355,6 +368,7 @@ func (r *Row) fill(w window, load Load, arrivals Arrivals) error {
 	r.Seconds = time.Duration(w.end - w.begin).Seconds()
 	r.PerSecond = float64(r.Delivered) / r.Seconds
 	r.Answer, r.Arrival = percentiles(answers), percentiles(trips)
+	r.trips = trips
 	if last := slices.Max(append(slices.Collect(maps.Values(first)), w.end)); last > w.end {
 		r.DrainMS = milliseconds(time.Duration(last - w.end))
 	}
@@ -374,7 +388,7 @@ func percentiles(samples []time.Duration) Percentiles {
 	at := func(percent int) float64 {
 		return milliseconds(samples[max(0, (len(samples)*percent+99)/100-1)])
 	}
-	return Percentiles{at(50), at(99)}
+	return Percentiles{at(50), at(95), at(99)}
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -84,35 +84,55 @@ func (n *Node) stop() error {
 type client struct {
 	events holdfastv1connect.EventServiceClient
 	redis  *redis.Client
-	data   []byte
+	hooks  []hook
+}
+
+// hook is a webhook of a row: event n is for hook n modulo their number, and no other wants it.
+type hook struct {
+	url     string
+	jobType string // the only one it wants; "": any
+	static  bool
+	data    []byte // of its events
 }
 
 const eventType = "complete_job"
 
-// newClient connects to a node and registers the webhook.
-func newClient(ctx context.Context, at NodeAddresses, receiver string, connections int, data []byte) (*client, error) {
+// newClient connects to a node and registers the webhooks.
+func newClient(ctx context.Context, at NodeAddresses, connections int, hooks []hook) (*client, error) {
 	transport := &http.Transport{MaxIdleConns: connections, MaxIdleConnsPerHost: connections}
 	h := &http.Client{Transport: transport}
-	got, err := holdfastv1connect.NewWebhookServiceClient(h, at.API).RegisterWebhook(ctx, &holdfastv1.RegisterWebhookRequest{
-		Webhook: &holdfastv1.WebhookInput{Url: receiver, EventTypes: []string{eventType}},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("registering the webhook: %w", err)
-	}
-	if status := got.GetRegistration().GetStatus(); status != holdfastv1.RegistrationStatus_REGISTRATION_STATUS_CONFIRMED {
-		return nil, fmt.Errorf("registering the webhook: %s", status)
+	webhooks := holdfastv1connect.NewWebhookServiceClient(h, at.API)
+	for _, hook := range hooks {
+		if err := hook.register(ctx, webhooks); err != nil {
+			return nil, err
+		}
 	}
 	options, err := redis.ParseURL(at.Redis)
 	if err != nil {
 		return nil, fmt.Errorf("the node's Redis: %w", err)
 	}
-	return &client{holdfastv1connect.NewEventServiceClient(h, at.API), redis.NewClient(options), data}, nil
+	return &client{holdfastv1connect.NewEventServiceClient(h, at.API), redis.NewClient(options), hooks}, nil
 }
 
-// publish publishes an event that only the one webhook wants.
-func (c *client) publish(ctx context.Context, id string) error {
+func (h *hook) register(ctx context.Context, webhooks holdfastv1connect.WebhookServiceClient) error {
+	in := &holdfastv1.WebhookInput{Url: h.url, EventTypes: []string{eventType}, Static: &h.static}
+	if h.jobType != "" {
+		in.Filters = &holdfastv1.Filters{JobTypes: []string{h.jobType}}
+	}
+	got, err := webhooks.RegisterWebhook(ctx, &holdfastv1.RegisterWebhookRequest{Webhook: in})
+	if err != nil {
+		return fmt.Errorf("registering the webhook: %w", err)
+	}
+	if status := got.GetRegistration().GetStatus(); status != holdfastv1.RegistrationStatus_REGISTRATION_STATUS_CONFIRMED {
+		return fmt.Errorf("registering the webhook: %s", status)
+	}
+	return nil
+}
+
+// publish publishes event n, which only one webhook wants.
+func (c *client) publish(ctx context.Context, n int, id string) error {
 	got, err := c.events.PublishEvent(ctx, &holdfastv1.PublishEventRequest{
-		Event: &holdfastv1.Event{Id: id, Type: eventType, DataJson: c.data},
+		Event: &holdfastv1.Event{Id: id, Type: eventType, DataJson: c.hooks[n%len(c.hooks)].data},
 	})
 	if err == nil && (got.GetDuplicate() || len(got.GetDeliveries()) != 1) {
 		return fmt.Errorf("answered with %d deliveries, duplicate %t", len(got.GetDeliveries()), got.GetDuplicate())

@@ -14,11 +14,14 @@ import (
 
 // The parts of a measurement, values of --rows.
 const (
-	rowsPublish = "publish"
-	rowsFloor   = "floor"
-	rowsOff     = "off"
-	rowsOpen    = "open"
+	rowsPublish   = "publish"
+	rowsFloor     = "floor"
+	rowsOff       = "off"
+	rowsOpen      = "open"
+	rowsIsolation = "isolation"
 )
+
+func allRows() []string { return []string{rowsPublish, rowsFloor, rowsOff, rowsOpen, rowsIsolation} }
 
 // options are the settings of a measurement.
 type options struct {
@@ -36,6 +39,11 @@ type options struct {
 
 	OpenRates    []int // events per second
 	OpenDuration time.Duration
+
+	IsolationDuration time.Duration
+	IsolationWarmUp   time.Duration
+	IsolationRounds   int
+	IsolationStatic   bool
 }
 
 const minPayload = 64 // the JSON around the filling
@@ -45,8 +53,8 @@ func flagSet(o *options) *pflag.FlagSet {
 	fs.SetOutput(io.Discard)
 	fs.Usage = func() {}
 	fs.SortFlags = false
-	fs.StringSliceVar(&o.Rows, "rows", []string{rowsPublish, rowsFloor, rowsOff, rowsOpen}, "what to measure: publish (grouping as configured), "+
-		"off (the same with --delivery-grouping off), floor (beside either), open (fixed rates)")
+	fs.StringSliceVar(&o.Rows, "rows", allRows(), "what to measure: publish (grouping as configured), "+
+		"off (the same with --delivery-grouping off), floor (beside either), open (fixed rates), isolation (good webhooks beside bad ones)")
 	fs.IntSliceVar(&o.Publishers, "publishers", []int{1, 64, 256}, "concurrent publishers, one row each; each publishes again when it is answered")
 	fs.DurationVar(&o.Duration, "duration", 5*time.Second, "time measured for each row")
 	fs.DurationVar(&o.WarmUp, "warm-up", time.Second, "load before it, not counted")
@@ -54,6 +62,10 @@ func flagSet(o *options) *pflag.FlagSet {
 	fs.IntVar(&o.Payload, "payload", 1024, "bytes of an event's data")
 	fs.IntSliceVar(&o.OpenRates, "open-rates", []int{50, 200}, "events per second of the open rows")
 	fs.DurationVar(&o.OpenDuration, "open-duration", 10*time.Second, "time measured for each open row")
+	fs.DurationVar(&o.IsolationDuration, "isolation-duration", 20*time.Second, "time measured for each isolation row")
+	fs.DurationVar(&o.IsolationWarmUp, "isolation-warm-up", 5*time.Second, "load before it, not counted; in it the bad webhooks become known as bad")
+	fs.IntVar(&o.IsolationRounds, "isolation-rounds", 2, "how often the two isolation rows are measured, every other time the other way round")
+	fs.BoolVar(&o.IsolationStatic, "isolation-static", true, "the bad webhooks are never disconnected, which is harder on the good ones")
 	fs.StringVar(&o.NodeFlags, "node-flags", "", "flags added to the node's, as holdfast dev takes them")
 	fs.StringVar(&o.NodeEnv, "node-env", "", "NAME=value pairs added to the environment of node and floor alike, such as GOGC=400")
 	fs.StringVar(&o.CPUProfile, "cpuprofile", "", "directory for a CPU profile of the node, or the floor, of each row")
@@ -71,20 +83,22 @@ func parseOptions(args []string) (options, error) {
 	switch {
 	case fs.NArg() > 0:
 		return o, fmt.Errorf("unexpected argument %q", fs.Arg(0))
-	case o.Duration <= 0 || o.OpenDuration <= 0 || o.WarmUp < 0:
+	case min(o.Duration, o.OpenDuration, o.IsolationDuration) <= 0 || min(o.WarmUp, o.IsolationWarmUp) < 0:
 		return o, errors.New("durations must be positive")
 	case o.Payload < minPayload || o.Payload > 1<<20:
 		return o, fmt.Errorf("--payload must be between %d and %d", minPayload, 1<<20)
 	case o.MaxEvents < 1:
 		return o, errors.New("--max-events must be at least 1")
+	case o.IsolationRounds < 1 || o.IsolationRounds > 100:
+		return o, errors.New("--isolation-rounds must be between 1 and 100")
 	case slices.ContainsFunc(o.Publishers, func(n int) bool { return n < 1 || n > 4096 }):
 		return o, errors.New("--publishers must be between 1 and 4096")
 	case slices.ContainsFunc(o.OpenRates, func(n int) bool { return n < 1 || n > 100_000 }):
 		return o, errors.New("--open-rates must be between 1 and 100000")
 	}
 	for _, row := range o.Rows {
-		if !slices.Contains([]string{rowsPublish, rowsFloor, rowsOff, rowsOpen}, row) {
-			return o, fmt.Errorf("--rows: %q is not publish, floor, off or open", row)
+		if !slices.Contains(allRows(), row) {
+			return o, fmt.Errorf("--rows: %q is not publish, floor, off, open or isolation", row)
 		}
 	}
 	return o, nil
@@ -100,7 +114,7 @@ Usage: bench [flags]
 
 Every row has a node of its own: one process with an embedded Temporal (SQLite on disk, in a new directory below
 TMPDIR), its API and its worker, with a redis-server beside it. Publishers are in this process, the receiver, which
-answers 200 at once, in another. One webhook is registered through the API.
+answers 200 at once, in another. One webhook is registered through the API, for isolation 20 of them.
 
 Flags:
 ` + flagSet(&options{}).FlagUsages() + `
