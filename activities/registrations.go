@@ -35,10 +35,10 @@ type Platform interface {
 	Remove(ctx context.Context, id string) error
 }
 
-// TargetPolicy says which addresses may be delivered to (DESIGN 9).
-type TargetPolicy interface {
-	// Check returns CodeInvalid with a violation on "url" when the target is not allowed.
-	Check(rawURL string) error
+// Checker judges one text of a webhook.
+type Checker interface {
+	// Check returns an error fit to show when the text cannot be used.
+	Check(text string) error
 }
 
 // Sealer keeps credentials out of reach of histories. One that has a method Stale(sealed string) bool besides also says
@@ -46,12 +46,6 @@ type TargetPolicy interface {
 type Sealer interface {
 	SealCredentials(c holdfast.Credentials) (sealed string, err error)
 	Open(sealed string) (holdfast.Credentials, error)
-}
-
-// FilterChecker compiles filter expressions.
-type FilterChecker interface {
-	// Check returns an error fit to show when the expression does not compile or is not a condition.
-	Check(expression string) error
 }
 
 // Consenter asks an endpoint whether it wants to be called.
@@ -65,11 +59,11 @@ type Consenter interface {
 type Registrations struct {
 	Store    WebhookStore
 	Platform Platform
-	Targets  TargetPolicy
+	Targets  Checker // which addresses may be delivered to (DESIGN 9): CodeInvalid with a violation on "url"
 	Sealed   Sealer
 	// The rest may be nil: then filter expressions are not compiled, nobody is asked for consent, open deliveries find out
 	// by themselves what became of their webhook, and no webhook is probed.
-	Filters FilterChecker
+	Filters Checker // whether an expression compiles and is a condition
 	Consent Consenter
 	Sweeper Sweeper
 	Prober  Prober

@@ -273,7 +273,7 @@ func TestStepFailure_TellsAttemptsAndViolations(t *testing.T) {
 	require.Equal(t, 1, at.Attempts)
 	in.Webhook.URL = "ftp://x"
 	_, err = env.ExecuteActivity(a.CheckWebhook, in)
-	var app interface{ Details(...any) error }
+	var app interface{ Details(d ...any) error }
 	require.ErrorAs(t, err, &app)
 	var details FailureDetails
 	require.NoError(t, app.Details(&details))

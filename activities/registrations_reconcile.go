@@ -95,6 +95,7 @@ func (a *Registrations) agree(
 		return a.rewrite(ctx, want, ReconcileOutcome{Action: ReconcileRestored, Detail: "Redis did not hold it"})
 	case holdfast.CodeInternal:
 		return a.rewrite(ctx, want, ReconcileOutcome{Action: ReconcileRewritten, Detail: "its entry could not be read"})
+	default: // it was read
 	}
 	tolerant := *got
 	if tolerant.Disconnected && tolerant.Disconnection == nil {

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 
@@ -85,10 +86,8 @@ func (h *heldList) Held(_ context.Context, _, after string, limit int) ([]HeldDe
 func (h *heldList) StateOf(_ context.Context, _, id string) (holdfast.DeliveryState, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, held := range h.held {
-		if held == id {
-			return holdfast.DeliveryHeld, nil
-		}
+	if slices.Contains(h.held, id) {
+		return holdfast.DeliveryHeld, nil
 	}
 	return holdfast.DeliveryDelivered, nil
 }

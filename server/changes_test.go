@@ -206,19 +206,19 @@ func TestUpdateWebhook_everyProtocol(t *testing.T) {
 		require.Equal(t, "ada", res.GetRegistration().GetSteps()[0].GetActor())
 
 		again, err := c.webhooks.UpdateWebhook(ctx, &holdfastv1.UpdateWebhookRequest{
-			Id: "wh_1", Webhook: &holdfastv1.WebhookInput{Static: proto.Bool(false)}, RequestId: "r1",
+			Id: "wh_1", Webhook: &holdfastv1.WebhookInput{Static: new(false)}, RequestId: "r1",
 		})
 		require.NoError(t, err)
 		require.Equal(t, int64(8), again.GetWebhook().GetRevision(), "a repeated request is carried out once")
 
 		_, err = c.webhooks.UpdateWebhook(ctx, &holdfastv1.UpdateWebhookRequest{
-			Id: "wh_1", Webhook: &holdfastv1.WebhookInput{Static: proto.Bool(false)}, ExpectedRevision: 7,
+			Id: "wh_1", Webhook: &holdfastv1.WebhookInput{Static: new(false)}, ExpectedRevision: 7,
 		})
 		require.Equal(t, connect.CodeAborted, connect.CodeOf(err))
 		require.ErrorContains(t, err, "the revision is 8, not 7")
 		require.ErrorContains(t, err, "read again and retry")
 		_, err = c.webhooks.UpdateWebhook(ctx, &holdfastv1.UpdateWebhookRequest{
-			Id: "wh_2", Webhook: &holdfastv1.WebhookInput{Static: proto.Bool(false)},
+			Id: "wh_2", Webhook: &holdfastv1.WebhookInput{Static: new(false)},
 		})
 		require.Equal(t, connect.CodeNotFound, connect.CodeOf(err))
 	})

@@ -89,10 +89,11 @@ func unmarshalMask(body []byte, m *holdfastv1.UpdateWebhookRequest) bool {
 	if err != nil || mask == "" || protojson.Unmarshal(rest, m) != nil {
 		return false
 	}
-	m.UpdateMask = &fieldmaskpb.FieldMask{Paths: strings.Split(mask, ",")}
-	for i, path := range m.UpdateMask.GetPaths() {
-		m.UpdateMask.Paths[i] = strings.TrimSpace(path)
+	paths := strings.Split(mask, ",")
+	for i, path := range paths {
+		paths[i] = strings.TrimSpace(path)
 	}
+	m.UpdateMask = &fieldmaskpb.FieldMask{Paths: paths}
 	return true
 }
 

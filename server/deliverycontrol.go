@@ -207,7 +207,7 @@ func (h *deliveries) WatchDeliveries(
 				return err
 			}
 		case <-ctx.Done():
-			return nil //nolint:nilerr // the caller has left
+			return nil // the caller has left
 		}
 	}
 }

@@ -118,8 +118,9 @@ func (c *check) repair(ctx workflow.Context, s activities.Suspects) bool {
 		}
 		c.found(s.Kind, len(s.IDs), s.IDs, actionCorrected)
 		return true
+	default:
+		return c.reconcile(ctx, s.Kind, s.IDs)
 	}
-	return c.reconcile(ctx, s.Kind, s.IDs)
 }
 
 // reconcile has the registrations repair their webhooks. Those that answer that nothing is wrong were suspected by an

@@ -56,7 +56,7 @@ func (d *delivery) attemptProbe(ctx workflow.Context) (ProbeAnswer, error) {
 		return ProbeAnswer{State: d.out.State}, ctx.Err()
 	case err != nil:
 		workflow.GetLogger(ctx).Warn("a probe could not be made", "error", err)
-		return ProbeAnswer{State: d.out.State, Detail: "the attempt could not be made"}, nil //nolint:nilerr // it is an answer
+		return ProbeAnswer{State: d.out.State, Detail: "the attempt could not be made"}, nil
 	case out.State == holdfast.DeliveryPending:
 		return ProbeAnswer{State: d.out.State, Detail: "no slot was free"}, nil
 	}

@@ -35,17 +35,16 @@ func (r *registration) show(ctx workflow.Context) {
 
 // describe sums the registration up for people.
 func (r *registration) describe() string {
-	var b strings.Builder
 	reg, w := &r.Registration, &r.Webhook.Webhook
-	fmt.Fprintf(&b, "Webhook %s is %s at revision %d.\n\nLast operation: %s, %s.", r.WebhookID, reg.State, reg.Revision, reg.Operation, reg.Status)
+	text := fmt.Sprintf("Webhook %s is %s at revision %d.\n\nLast operation: %s, %s.", r.WebhookID, reg.State, reg.Revision, reg.Operation, reg.Status)
 	if reg.Reason != "" {
-		fmt.Fprintf(&b, " Reason: %s.", reg.Reason)
+		text += fmt.Sprintf(" Reason: %s.", reg.Reason)
 	}
 	if d := w.Disconnection; d != nil {
-		fmt.Fprintf(&b, "\n\nDisconnected by %s: %s.", d.Cause, d.Reason)
+		text += fmt.Sprintf("\n\nDisconnected by %s: %s.", d.Cause, d.Reason)
 	}
 	if len(reg.SilentNodes) > 0 {
-		fmt.Fprintf(&b, "\n\nSilent nodes: %s.", strings.Join(reg.SilentNodes, ", "))
+		text += fmt.Sprintf("\n\nSilent nodes: %s.", strings.Join(reg.SilentNodes, ", "))
 	}
-	return b.String()
+	return text
 }

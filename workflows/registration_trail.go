@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"errors"
+	"slices"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -59,8 +60,8 @@ func (r *registration) note(line holdfast.Step) {
 // writeProbe adds the line of a probe, in the place of the oldest one's when there are enough.
 func (r *registration) writeProbe(line holdfast.Step) {
 	oldest, probes := 0, 0
-	for i := len(r.Registration.Steps) - 1; i >= 0; i-- {
-		if r.Registration.Steps[i].Operation == holdfast.OperationProbe {
+	for i, step := range slices.Backward(r.Registration.Steps) {
+		if step.Operation == holdfast.OperationProbe {
 			oldest, probes = i, probes+1
 		}
 	}

@@ -3,7 +3,6 @@ package workflows_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -187,8 +186,8 @@ func (w *world) play(t *testing.T) (*testsuite.TestWorkflowEnvironment, *fakes, 
 	return env, f, &answers{}
 }
 
-func on[In, Out any](ctx context.Context, fake *func(In) (Out, error), real func(context.Context, In) (Out, error)) {
-	*fake = func(in In) (Out, error) { return real(ctx, in) }
+func on[In, Out any](ctx context.Context, fake *func(In) (Out, error), activity func(context.Context, In) (Out, error)) {
+	*fake = func(in In) (Out, error) { return activity(ctx, in) }
 }
 
 const planted = "planted-s3cret"
@@ -268,6 +267,6 @@ func noSecret(t *testing.T, f *fakes, others ...any) {
 	for _, o := range others {
 		text, err := json.Marshal(o)
 		require.NoError(t, err)
-		require.NotContains(t, string(text), planted, fmt.Sprintf("%T", o))
+		require.NotContains(t, string(text), planted, "%T", o)
 	}
 }

@@ -54,8 +54,9 @@ func (c *clientCommand) explained(address string, err error) string {
 		return text + "; the server is of another version or does not offer this"
 	case connect.CodeUnavailable:
 		return text + "; try again, and see " + printable(address) + "/readyz for what is missing"
+	default:
+		return text
 	}
-	return text
 }
 
 // violations names the flags whose values are refused.

@@ -11,7 +11,6 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/stretchr/testify/require"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
@@ -59,7 +58,7 @@ func TestD06_DeliveriesRevertNoEdit(t *testing.T) {
 	ids := make([]string, strands)
 	for i := range ids {
 		ids[i] = n.registerInput(t, &holdfastv1.WebhookInput{
-			Url: receiver.URL(), EventTypes: []string{"complete_job"}, RetryPolicy: retries(1, time.Millisecond), Static: proto.Bool(true),
+			Url: receiver.URL(), EventTypes: []string{"complete_job"}, RetryPolicy: retries(1, time.Millisecond), Static: new(true),
 		}).GetWebhook().GetId()
 	}
 	stop := hammer(t, n)
@@ -145,7 +144,7 @@ func TestD07_D10_DeliveriesBringNoDeletedWebhookBack(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, listed.GetWebhooks())
 	redis := testkit.RedisClient(t, c.redis)
-	keys, err := redis.Keys(t.Context(), "*wh_*").Result() //nolint:staticcheck // a test of what is left
+	keys, err := redis.Keys(t.Context(), "*wh_*").Result()
 	require.NoError(t, err)
 	require.Empty(t, keys, "nothing is left under a deleted id")
 	require.NotEmpty(t, receiver.Requests())

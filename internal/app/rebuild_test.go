@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -62,7 +63,7 @@ func TestG5_G2_AWipedRedisIsFilledAgainAndNoEventMissesAWebhook(t *testing.T) {
 		return err == nil && len(active) == len(ids)+1
 	})
 	t.Logf("%d webhooks were back %v after the wipe; %d events meanwhile missed none", len(ids), time.Since(began).Round(time.Millisecond), published)
-	for _, id := range append(ids, late) {
+	for _, id := range slices.Concat(ids, []string{late}) {
 		w, active, err := store.ReadWebhook(t.Context(), id)
 		require.NoError(t, err)
 		require.True(t, active)

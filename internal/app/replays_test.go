@@ -126,6 +126,7 @@ func TestRetryAndCancelByHand(t *testing.T) {
 			seen[d.GetId()+" delivered"] = true
 		case cancelled:
 			seen[d.GetId()+" cancelled"] = true
+		default: // on its way
 		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/emprops/holdfast"
@@ -86,7 +85,7 @@ func (r *run) register(ctx context.Context) ([]*target, error) {
 		r.out.line("", "%s", url)
 		// The key holds the receiver's id: a repeated request is the same registration, another run is not.
 		answer, err := r.webhooks.RegisterWebhook(ctx, &holdfastv1.RegisterWebhookRequest{
-			Webhook:        &holdfastv1.WebhookInput{Url: url, EventTypes: e.events, Description: proto.String(description)},
+			Webhook:        &holdfastv1.WebhookInput{Url: url, EventTypes: e.events, Description: new(description)},
 			IdempotencyKey: e.name + "/" + t.receiverID, Wait: durationpb.New(registrationWait),
 		})
 		if err != nil {

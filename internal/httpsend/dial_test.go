@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -53,8 +54,9 @@ func lenient(name string) []netip.Addr {
 		return []netip.Addr{netip.MustParseAddr("127.0.0.1")}
 	case kindMetadata:
 		return []netip.Addr{metadataIPv4}
+	default:
+		return []netip.Addr{netip.MustParseAddr("93.184.215.14")}
 	}
-	return []netip.Addr{netip.MustParseAddr("93.184.215.14")}
 }
 
 func ipv6Works() bool {
@@ -199,14 +201,9 @@ func forbidden(ip netip.Addr) bool {
 	inside := func(text string) bool { return netip.MustParsePrefix(text).Contains(ip) }
 	switch {
 	case ip.Is4():
-		for _, text := range []string{
+		return slices.ContainsFunc([]string{
 			"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4", "168.63.129.16/32",
-		} {
-			if inside(text) {
-				return true
-			}
-		}
-		return false
+		}, inside)
 	case inside("64:ff9b::/96"), inside("64:ff9b:1::/96"):
 		return forbidden(netip.AddrFrom4([4]byte(b[12:])))
 	case inside("2002::/16"):

@@ -283,7 +283,8 @@ func (s *Store) rebuildDigest(ctx context.Context) (done bool, err error) {
 	}
 	sum := digestOfAll(revisions)
 	for range storeTries {
-		entries, ok := map[string]entry{}, false
+		entries := map[string]entry{}
+		var ok bool
 		if at, ok, err = s.catchUp(ctx, at, entries); err != nil || !ok {
 			return false, err
 		}

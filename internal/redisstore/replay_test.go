@@ -117,6 +117,7 @@ func TestG06_ReplaysCountOnceInAnyOrder(t *testing.T) {
 				count(d.UpdatedAt, func(b *Bucket) { b.Cancelled++ })
 			case holdfast.DeliveryHeld:
 				held++
+			default: // still open
 			}
 		}
 		got, err := store.Stats(ctx, "w")

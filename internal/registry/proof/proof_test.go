@@ -38,7 +38,7 @@ func many(t *testing.T, address string, n int, tampered tamper) (ran int, found 
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	first := rand.Uint64() >> 16 //nolint:gosec // any number will do; a failure names it
+	first := rand.Uint64() >> 16
 	var started atomic.Int64
 	var mu sync.Mutex
 	var wg sync.WaitGroup
