@@ -132,6 +132,7 @@ func TestComposeRegistersTheSearchAttributesOfTheWorkflows(t *testing.T) {
 		workflows.AttrWebhookID.GetName(): "Keyword", workflows.AttrEventType.GetName(): "Keyword",
 		workflows.AttrEventID.GetName(): "Keyword", workflows.AttrDeliveryState.GetName(): "Keyword",
 		workflows.AttrHTTPStatus.GetName(): "Int", workflows.AttrAttempts.GetName(): "Int",
+		workflows.AttrWebhookState.GetName(): "Keyword", workflows.AttrWebhookRevision.GetName(): "Int",
 	}
 	got := map[string]string{}
 	for pair := range slices.Chunk(readCompose(t).Services["temporal-attributes"].Command, 2) {

@@ -12,6 +12,7 @@ type RegistryPosition struct {
 	Count       int64  `json:"count"` // of the webhooks that have a revision
 	Digest      string `json:"digest"`
 	Incarnation string `json:"incarnation,omitempty"` // changes when the registry is wiped or restored
+	Born        int64  `json:"born,omitempty"`        // the revision at which the incarnation began
 	Complete    bool   `json:"complete"`              // nothing that is registered is known to be missing
 }
 

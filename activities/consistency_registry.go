@@ -78,7 +78,9 @@ func (a *Consistency) InspectRegistry(ctx context.Context, in RegistryInspection
 	}
 	if open := a.registrations(ctx, in.List || in.Deep || len(unusable) > 0, &s); open != nil {
 		for id, revision := range audit.Revisions {
-			if in.Deep && revision == 0 && open[id] {
+			// What is older than an incarnation that is not complete came with a backup: it may be older than the truth.
+			restored := !audit.Position.Complete && revision < audit.Position.Born
+			if open[id] && (restored || in.Deep && revision == 0) {
 				found[holdfast.DriftChanged] = append(found[holdfast.DriftChanged], id)
 			}
 		}

@@ -19,7 +19,7 @@ func (c checkedRegistry) Audit(ctx context.Context) (activities.Audit, error) {
 	out := activities.Audit{
 		Position: activities.RegistryPosition{
 			Revision: a.Position.Revision, Count: a.Position.Count, Digest: a.Position.Digest,
-			Incarnation: a.Position.Incarnation, Complete: a.Position.Complete,
+			Incarnation: a.Position.Incarnation, Born: a.Position.Born, Complete: a.Position.Complete,
 		},
 		Active: a.Active, Revisions: a.Revisions, ActiveSetWrong: a.ActiveSetWrong, Changed: a.Changed, Orphans: a.Orphans,
 		OldKey: a.OldKey, DigestOK: a.DigestOK,

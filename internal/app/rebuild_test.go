@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/emprops/holdfast/internal/config"
 	"github.com/emprops/holdfast/internal/testkit"
@@ -181,4 +182,52 @@ func TestD03_AnIDMissingFromTheActiveSetIsRepairedAndReported(t *testing.T) {
 	again, err := n.operations.CheckConsistency(t.Context(), &holdfastv1.CheckConsistencyRequest{})
 	require.NoError(t, err)
 	require.True(t, again.GetReport().GetConsistent(), "%v", again)
+}
+
+// A backup of Redis from before a change and a registration is put in place of what is there. The registrations are the
+// truth: the change is written again, and the webhook that the backup does not know as well.
+func TestG5_D04_ARestoredBackupBringsNoOldConfigurationBack(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	n := c.node(checking)
+	old, fresh := testkit.NewReceiver(t), testkit.NewReceiver(t)
+	id := n.register(t, old.URL(), "job_failed").GetWebhook().GetId()
+	redis := testkit.RedisClient(t, c.redis)
+	awaitTrue(t, "the registry to be complete", func() bool {
+		status, _ := n.readiness(t)
+		return status == 200
+	})
+	keys, err := redis.Keys(t.Context(), "webhooks:*").Result() //nolint:staticcheck // a test's backup
+	require.NoError(t, err)
+	backup := map[string]string{}
+	for _, key := range keys {
+		if dump, err := redis.Dump(t.Context(), key).Result(); err == nil {
+			backup[key] = dump
+		}
+	}
+	_, err = n.webhooks.UpdateWebhook(t.Context(), &holdfastv1.UpdateWebhookRequest{
+		Id: id, Webhook: &holdfastv1.WebhookInput{Url: fresh.URL()}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"url"}},
+	})
+	require.NoError(t, err)
+	second := n.register(t, fresh.URL(), "job_failed").GetWebhook().GetId()
+
+	require.NoError(t, redis.FlushAll(t.Context()).Err())
+	for key, dump := range backup {
+		require.NoError(t, redis.Restore(t.Context(), key, 0, dump).Err())
+	}
+	require.ElementsMatch(t, []string{id, second}, webhookIDs(n.publish(t, "job_failed", `{}`)))
+	store := c.store()
+	awaitTrue(t, "both to be as they were", func() bool {
+		w, active, err := store.ReadWebhook(t.Context(), id)
+		_, also, secondErr := store.ReadWebhook(t.Context(), second)
+		return err == nil && secondErr == nil && active && also && w.URL == fresh.URL()
+	})
+	awaitTrue(t, "the node to be whole again", func() bool {
+		status, _ := n.readiness(t)
+		return status == 200
+	})
+	arrived(t, fresh, 2)
+	n.publish(t, "job_failed", `{}`)
+	arrived(t, fresh, 4)
+	require.Empty(t, old.Requests(), "nothing went to the old address")
 }

@@ -45,7 +45,8 @@ type Registry interface {
 	Unreachable(cause error)
 	// Degraded returns why the snapshot may be behind, "" when it was current at the last look.
 	Degraded() string
-	Snapshot() (*registry.Snapshot, error)
+	// Matchable returns the snapshot to match on; CodeUnavailable while events could miss webhooks on it.
+	Matchable() (*registry.Snapshot, error)
 }
 
 // Options are the dispatcher's settings; see the configuration for their meaning and defaults.
@@ -282,7 +283,7 @@ func (d *Dispatcher) take(ctx context.Context, events []*holdfast.Event) ([]inta
 	if d.registry.Degraded() == "" || d.now().UnixNano() >= d.redisOut.Load() {
 		d.begin(ctx, events, results)
 	}
-	snapshot, err := d.registry.Snapshot()
+	snapshot, err := d.registry.Matchable()
 	if err != nil {
 		var claimed []string
 		for i, e := range events {

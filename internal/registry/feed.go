@@ -27,7 +27,7 @@ type Poisoned struct {
 // follow returns the snapshot after a feed of changes; old stays as it is.
 func (o *Options) follow(old *Snapshot, f Feed) *Snapshot {
 	next := old.copy()
-	next.position, next.horizon = f.Position, horizon(old, f.Position)
+	next.position, next.horizon, next.whole = f.Position, horizon(old, f.Position), old.whole || f.Position.Complete
 	for id := range f.Removed {
 		next.take(id, o)
 	}
@@ -52,6 +52,7 @@ func (o *Options) follow(old *Snapshot, f Feed) *Snapshot {
 func (o *Options) load(old *Snapshot, f Feed, foreign bool) *Snapshot {
 	next := newSnapshot()
 	next.position, next.horizon = f.Position, horizon(old, f.Position)
+	next.whole = f.Position.Complete || old != nil && old.whole
 	m := &merge{old: old, foreign: foreign, entries: make([]*entry, 0, len(f.Webhooks)), asides: map[string]aside{}}
 	if f.Position.Complete {
 		m.old = nil

@@ -71,6 +71,16 @@ func (r *Registry) Snapshot() (*Snapshot, error) {
 	return s, nil
 }
 
+// Matchable is Snapshot for matching events: CodeUnavailable also while the only registry this node has ever seen is one
+// that lacks webhooks, after a wipe, so that no event misses one (G2, D5).
+func (r *Registry) Matchable() (*Snapshot, error) {
+	s, err := r.Snapshot()
+	if err == nil && !s.Whole() {
+		err = holdfast.Errorf(holdfast.CodeUnavailable, "the webhook registry is being rebuilt")
+	}
+	return s, err
+}
+
 // Webhook returns a webhook from the snapshot. CodeNotFound when the snapshot does not hold it.
 func (r *Registry) Webhook(id string) (*holdfast.Webhook, error) {
 	s, err := r.Snapshot()

@@ -41,6 +41,7 @@ type Snapshot struct {
 	// horizon is the newest revision that the snapshot knows of. It is more than the position's when the registry went
 	// back and has not yet been completed.
 	horizon int64
+	whole   bool // it, or one that it goes on from, showed a complete registry
 	entries *btree.Map[string, *entry]
 	newest  *btree.BTreeG[*entry]
 	index   index
@@ -147,6 +148,10 @@ func (s *Snapshot) kept() (n int) {
 
 // Position returns the registry state the snapshot shows.
 func (s *Snapshot) Position() Position { return s.position }
+
+// Whole tells whether the snapshot has every webhook there is, as far as that can be known: not when the registry that it
+// shows is not complete and it does not go on from one that was.
+func (s *Snapshot) Whole() bool { return s.whole }
 
 // Len returns how many webhooks there are, active or not.
 func (s *Snapshot) Len() int { return s.entries.Len() }

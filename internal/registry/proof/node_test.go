@@ -140,7 +140,7 @@ func (c *committed) of(event string) []string {
 // copies reads webhooks from the node's snapshot, as deliveries do.
 func (p *process) copies(ids []string) map[string]*holdfast.Webhook {
 	found := map[string]*holdfast.Webhook{}
-	if s, err := p.cache.Snapshot(); err == nil {
+	if s, err := p.cache.Matchable(); err == nil {
 		for _, id := range ids {
 			found[id] = s.Webhook(id)
 		}

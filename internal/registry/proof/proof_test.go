@@ -145,11 +145,11 @@ func (f *forgetful) CurrentAt(ctx context.Context, at registry.Position) error {
 	return f.cache.CurrentAt(ctx, at)
 }
 
-func (f *forgetful) Snapshot() (*registry.Snapshot, error) {
+func (f *forgetful) Matchable() (*registry.Snapshot, error) {
 	if f.empty.Load() {
 		return &registry.Snapshot{}, nil
 	}
-	return f.cache.Snapshot()
+	return f.cache.Matchable()
 }
 
 type silent struct{ cache }

@@ -356,7 +356,7 @@ func (s *schedule) publish(ctx context.Context, slot int, eventType string, name
 	if p == nil {
 		return nil
 	}
-	_, loadErr := p.cache.Snapshot()
+	_, loadErr := p.cache.Matchable()
 	cutBefore, cuts := p.site.line.state()
 	degraded, lost, lastGood := p.cache.Degraded() != "", p.cache.lost.Load(), p.lastGood.Load()
 	e := &holdfast.Event{Type: eventType, Data: []byte(`{"job_id":"j"}`)}
