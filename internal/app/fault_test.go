@@ -35,7 +35,7 @@ func TestG3_G4_G6_FaultTable(t *testing.T) {
 		},
 		{
 			// What is written of an event's outcome comes after its start. That it does not get there, the next node cannot know.
-			name: "kill -9 after the start", events: 8, answer: mixed, unanswered: true, inFlight: 8,
+			name: "kill -9 after the start", events: 8, answer: mixed, unanswered: true, durable: true, inFlight: 8,
 			moment: moment{redis: func(string) string { return `"webhook_ids":` }, before: true},
 		},
 		{
@@ -119,6 +119,7 @@ type kill struct {
 	answer     func(event int) (statuses []int)                      // of the receiver
 	hang       bool                                                  // the receiver does not answer while the node lives
 	unanswered bool                                                  // some publishers do not hear of their events
+	durable    bool                                                  // and some of those are durable all the same
 	inFlight   int                                                   // attempts that are not recorded when the node dies, at most
 }
 
@@ -165,12 +166,15 @@ func (k kill) run(t *testing.T, bin string) {
 	l.setHang(false)
 	publishing.Wait()
 	acknowledged := l.acknowledgedCount()
-	t.Logf("at the death of the node: %d events acknowledged, %d not; %d requests received, %d of them in flight or not recorded",
+	t.Logf("death: %d events acknowledged, %d not; %d requests received, %d of them in flight or not recorded",
 		acknowledged, len(l.ids)-acknowledged, len(l.receiver.Requests()), inFlight)
 	require.Equal(t, k.unanswered, acknowledged < len(l.ids), "publishers without an answer")
 	require.LessOrEqual(t, inFlight, k.inFlight, "attempts in flight")
 
 	survivor := c.node()
+	if k.durable {
+		awaitTrue(t, "an event to arrive whose publisher had no answer", func() bool { return l.arrived(l.unacknowledged()) > 0 })
+	}
 	// Who had no answer publishes again, under the same id.
 	for _, id := range l.unacknowledged() {
 		publishing.Go(func() { l.publish(t, survivor.events, id, patience) })
