@@ -48,7 +48,7 @@ func (a *Registrations) PrepareChange(ctx context.Context, in ChangePlan) (Prepa
 	p, err := a.prepare(in.Current, in.Now, func(w *holdfast.Webhook) error {
 		change, err := a.open(in.Change)
 		if err == nil {
-			err = apply(w, change, in.Fields)
+			err = ApplyChange(w, change, in.Fields)
 		}
 		if err == nil && asksAgain(in.Fields) && a.check(w) == nil {
 			err = a.consent(ctx, w)
@@ -193,7 +193,9 @@ func asksAgain(paths []string) bool {
 	return slices.ContainsFunc(paths, func(p string) bool { return p == "url" || p == "handshake" || p == "rateLimit" })
 }
 
-func apply(to, from *holdfast.Webhook, paths []string) error {
+// ApplyChange copies the fields that paths name and nothing else (D48). What to consists of then has to be checked as a
+// whole. CodeInvalid for no path and for one that names no field.
+func ApplyChange(to, from *holdfast.Webhook, paths []string) error {
 	var v []holdfast.Violation
 	if len(paths) == 0 {
 		v = append(v, holdfast.Violation{Field: "updateMask", Description: "must name at least one field"})

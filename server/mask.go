@@ -2,7 +2,6 @@ package server
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -56,21 +55,21 @@ func maskPaths(mask []string) (paths []string, violations []holdfast.Violation) 
 		path := camelCase(given)
 		switch parent, _, _ := strings.Cut(path, "."); {
 		case path == everyField:
-			for field := range webhookFields {
+			for _, field := range webhookFields {
 				if !strings.Contains(field, ".") {
 					paths = append(paths, field)
 				}
 			}
-		case webhookFields[path] != nil || path == retryPreset:
+		case slices.Contains(webhookFields, path) || path == retryPreset:
 			paths = append(paths, path)
-		case webhookFields[parent] != nil && parent != "filters" && parent != "retryPolicy":
+		case slices.Contains(webhookFields, parent) && parent != "filters" && parent != "retryPolicy":
 			violations = append(violations, holdfast.Violation{
 				Field: "updateMask", Description: fmt.Sprintf("%q cannot be changed by itself; name %q", shortened(given), parent),
 			})
 		default:
 			violations = append(violations, holdfast.Violation{
 				Field: "updateMask", Description: fmt.Sprintf("%q is not a field of a webhook; known are %s and %s",
-					shortened(given), strings.Join(slices.Sorted(maps.Keys(webhookFields)), ", "), retryPreset),
+					shortened(given), strings.Join(webhookFields, ", "), retryPreset),
 			})
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	holdfast "github.com/emprops/holdfast"
+	"github.com/emprops/holdfast/activities"
 	"github.com/emprops/holdfast/server"
 )
 
@@ -33,7 +34,7 @@ func (f *fakes) remember(webhooks ...*holdfast.Webhook) *memoryRegistrations {
 	f.webhooks = webhooks
 	f.change = func(_ context.Context, r server.ChangeRequest) (server.RegisterResult, error) {
 		return m.operate(r.Requested, holdfast.OperationChange, func(w *holdfast.Webhook, _ *server.RegisterResult) error {
-			if err := r.Apply(w); err != nil {
+			if err := activities.ApplyChange(w, &r.Webhook, r.Fields); err != nil {
 				return err
 			}
 			return holdfast.Invalid(w.Violations())

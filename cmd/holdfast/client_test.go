@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/emprops/holdfast"
+	"github.com/emprops/holdfast/activities"
 	"github.com/emprops/holdfast/server"
 )
 
@@ -80,7 +81,7 @@ func (m *memory) on(r server.Requested, operation string, change func(w *holdfas
 
 func (m *memory) Change(_ context.Context, r server.ChangeRequest) (server.RegisterResult, error) {
 	return m.on(r.Requested, holdfast.OperationChange, func(w *holdfast.Webhook) error {
-		if err := r.Apply(w); err != nil {
+		if err := activities.ApplyChange(w, &r.Webhook, r.Fields); err != nil {
 			return err
 		}
 		return holdfast.Invalid(w.Violations())
@@ -425,7 +426,6 @@ func TestEveryWebhookFlagNamesAField(t *testing.T) {
 		if setting.path == "retryPolicy.preset" {
 			continue // a whole policy
 		}
-		change := server.ChangeRequest{Fields: []string{setting.path}}
-		require.NoError(t, change.Apply(&holdfast.Webhook{}), setting.flag)
+		require.NoError(t, activities.ApplyChange(&holdfast.Webhook{}, &holdfast.Webhook{}, []string{setting.path}), setting.flag)
 	}
 }

@@ -2,7 +2,6 @@ package httpsend
 
 import (
 	"crypto/ed25519"
-	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"strings"
@@ -14,28 +13,8 @@ import (
 // Prefixes and version of the asymmetric scheme (Standard Webhooks, "Signature scheme").
 const (
 	signingKeyPrefix  = "whsk_"
-	publicKeyPrefix   = "whpk_"
 	asymmetricVersion = "v1a,"
 )
-
-// GenerateSigningKey makes an Ed25519 private key as Webhook.SigningKey holds it: "whsk_" and base64.
-func GenerateSigningKey() (string, error) {
-	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return "", holdfast.Wrap(holdfast.CodeInternal, err, "cannot generate a signing key")
-	}
-	return signingKeyPrefix + base64.StdEncoding.EncodeToString(key), nil
-}
-
-// PublicKey is the key with which a receiver verifies what the signing key signs: "whpk_" and base64. An argument that is
-// no signing key is a CodeInvalid error, which does not repeat it.
-func PublicKey(signingKey string) (string, error) {
-	key, err := parseSigningKey(signingKey)
-	if err != nil {
-		return "", holdfast.Invalid([]holdfast.Violation{{Field: "signingKey", Description: "must be whsk_ and an Ed25519 private key in base64"}})
-	}
-	return publicKeyPrefix + base64.StdEncoding.EncodeToString(key[ed25519.SeedSize:]), nil
-}
 
 // Asymmetric is one v1a signature of the Standard Webhooks specification: "v1a," and the base64 Ed25519 signature of
 // "<id>.<timestamp>.<body>", timestamp in seconds since the epoch.

@@ -170,8 +170,7 @@ func TestAuthorizationOfTheReceiver(t *testing.T) {
 // A redirect must not carry credentials away, and neither must anything that is recorded.
 func TestG8_NoCredentialInAnAttempt(t *testing.T) {
 	t.Parallel()
-	key, err := GenerateSigningKey()
-	require.NoError(t, err)
+	key := newSigningKey(t)
 	w := newWebhook(answerRaw(t, "HTTP/1.1 307 x\r\nLocation: http://u:p@else.test/?t=1\r\nContent-Length: 0\r\n\r\n"))
 	w.Authorization, w.SigningKey = "Bearer planted-1", key
 	w.Headers = map[string]string{"X-Key": "planted-2"}

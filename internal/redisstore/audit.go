@@ -10,9 +10,9 @@ import (
 	"strconv"
 )
 
-// Rotator is a Sealer with several keys. Current tells whether a value was sealed by the key that seals now.
+// Rotator is a Sealer with several keys. Stale tells whether a value was sealed by another key than the one that seals now.
 type Rotator interface {
-	Current(sealed string) bool
+	Stale(sealed string) bool
 }
 
 // Audit is what a look at the whole registry found. Ids are sorted.
@@ -145,7 +145,7 @@ func (a *auditing) sealedBefore(encoded string) bool {
 	if !ok || json.Unmarshal([]byte(encoded), &in) != nil {
 		return false
 	}
-	return slices.ContainsFunc(in.credentials(), func(value string) bool { return value != "" && !keys.Current(value) })
+	return slices.ContainsFunc(in.credentials(), func(value string) bool { return value != "" && keys.Stale(value) })
 }
 
 func (a *auditing) forget(id string) {

@@ -218,8 +218,8 @@ type rotating struct {
 	current string
 }
 
-func (r rotating) Current(s string) bool {
-	return strings.HasPrefix(s, "sealed:") && strings.HasSuffix(s, r.current)
+func (r rotating) Stale(s string) bool {
+	return !strings.HasPrefix(s, "sealed:") || !strings.HasSuffix(s, r.current)
 }
 func (r rotating) Seal(plain string) (string, error) { return "sealed:" + flip(plain) + r.current, nil }
 func (r rotating) Open(s string) (string, error) {

@@ -28,9 +28,3 @@ func (s *Store) Held(ctx context.Context, webhookID, after string, limit int) (i
 	}
 	return items, next, nil
 }
-
-// HeldCount counts the held deliveries of a webhook. CodeUnavailable.
-func (s *Store) HeldCount(ctx context.Context, webhookID string) (int64, error) {
-	n, err := s.client.ZCard(ctx, s.keys.held(webhookID)).Result()
-	return n, unavailable("counting held deliveries", err)
-}

@@ -178,15 +178,6 @@ func (s *Snapshot) Newest() iter.Seq[*holdfast.Webhook] {
 	}
 }
 
-// NewestAfter goes on behind the webhook with the creation time (ms) and id, whether or not there still is one: it reads
-// the next page.
-func (s *Snapshot) NewestAfter(createdAt int64, id string) iter.Seq[*holdfast.Webhook] {
-	after := &entry{id: id, webhook: &holdfast.Webhook{CreatedAt: createdAt}}
-	return func(yield func(*holdfast.Webhook) bool) {
-		s.newest.Ascend(after, func(e *entry) bool { return !newerFirst(after, e) || yield(e.webhook) })
-	}
-}
-
 // After goes through the webhooks whose ids come after id, ordered by id. They must not be modified.
 func (s *Snapshot) After(id string) iter.Seq[*holdfast.Webhook] {
 	return func(yield func(*holdfast.Webhook) bool) {

@@ -129,9 +129,3 @@ const (
 	nonceSize = 12
 	tagSize   = 16
 )
-
-// Current tells whether s was sealed by the key that seals now, and so needs no sealing anew after a rotation.
-func (k *Keyring) Current(s string) bool {
-	_, id, _, ok := split(s)
-	return ok && k != nil && id == k.sealing
-}
