@@ -132,7 +132,8 @@ func (l *liar) Refresh(ctx context.Context, atLeast int64) (revision int64, dige
 
 type forgetful struct {
 	cache
-	empty atomic.Bool
+	empty   atomic.Bool
+	nothing atomic.Pointer[registry.Snapshot]
 }
 
 func (f *forgetful) Unreachable(cause error) {
@@ -142,15 +143,48 @@ func (f *forgetful) Unreachable(cause error) {
 
 func (f *forgetful) CurrentAt(ctx context.Context, at registry.Position) error {
 	f.empty.Store(false)
+	if f.nothing.Load() == nil {
+		empty, err := nothing(ctx)
+		if err != nil {
+			return err
+		}
+		f.nothing.Store(empty)
+	}
 	return f.cache.CurrentAt(ctx, at)
 }
 
 func (f *forgetful) Matchable() (*registry.Snapshot, error) {
-	if f.empty.Load() {
-		return &registry.Snapshot{}, nil
+	if empty := f.nothing.Load(); empty != nil && f.empty.Load() {
+		return empty, nil
 	}
 	return f.cache.Matchable()
 }
+
+// nothing is a snapshot of a registry without webhooks.
+func nothing(ctx context.Context) (*registry.Snapshot, error) {
+	r := registry.New(void{}, registry.Options{DigestOf: redisstore.DigestOf, ParseDigest: redisstore.ParseDigest}, zap.NewNop())
+	if err := r.Current(ctx); err != nil {
+		return nil, err
+	}
+	return r.Snapshot()
+}
+
+type void struct{}
+
+func (void) Position(context.Context) (registry.Position, error) {
+	return registry.Position{Revision: 1, Complete: true}, nil
+}
+
+func (v void) Changes(ctx context.Context, since int64) (registry.Feed, error) {
+	return v.Everything(ctx, since)
+}
+
+func (v void) Everything(ctx context.Context, _ int64) (registry.Feed, error) {
+	at, err := v.Position(ctx)
+	return registry.Feed{Position: at, Full: true}, err
+}
+
+func (void) Distrust(context.Context, string, string) error { return nil }
 
 type silent struct{ cache }
 
