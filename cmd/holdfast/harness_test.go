@@ -31,9 +31,8 @@ type devNode struct {
 func newDev(tb testing.TB) *devNode {
 	tb.Helper()
 	d := &devNode{tb: tb, bin: testkit.Build(tb, "./cmd/holdfast"), dir: filepath.Join(tb.TempDir(), "data")}
-	for _, port := range []*int{&d.ports.api, &d.ports.temporal, &d.ports.ui, &d.ports.redis} {
-		*port = freePort(tb)
-	}
+	ports := freePorts(tb, 4)
+	d.ports.api, d.ports.temporal, d.ports.ui, d.ports.redis = ports[0], ports[1], ports[2], ports[3]
 	h := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
 	d.webhooks = holdfastv1connect.NewWebhookServiceClient(h, d.base())
 	d.events = holdfastv1connect.NewEventServiceClient(h, d.base())
@@ -118,8 +117,18 @@ func (d *devNode) status(path string) int {
 
 func freePort(tb testing.TB) int {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(tb, err)
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
+	return freePorts(tb, 1)[0]
+}
+
+// freePorts returns n free ports, all different: each is held until the last is found.
+func freePorts(tb testing.TB, n int) []int {
+	tb.Helper()
+	ports := make([]int, n)
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(tb, err)
+		defer func() { _ = l.Close() }()
+		ports[i] = l.Addr().(*net.TCPAddr).Port
+	}
+	return ports
 }
