@@ -18,7 +18,7 @@ import (
 	holdfastv1 "github.com/emprops/holdfast/proto/gen/holdfast/v1"
 )
 
-var flushed = flag.Int("flushed", 60, "webhooks registered before Redis is wiped")
+var flushed = flag.Int("flushed", 40, "webhooks registered before Redis is wiped")
 
 // checking is a node that checks consistency often.
 func checking(cfg *config.Config) { cfg.Registry.CheckInterval = 2 * time.Second }
