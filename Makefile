@@ -45,7 +45,14 @@ build-lean: ## Build bin/holdfast-lean for production, without `holdfast dev`
 test: ## Set up and run all tests with the race detector
 	@tools/install-redis
 	$(GO) vet -race $(PACKAGES)
-	$(GO) test -race -timeout $(TEST_TIMEOUT) $(PACKAGES)
+	$(GO) test -race -p 1 -timeout $(TEST_TIMEOUT) $(filter-out %/internal/registry/proof,$(shell $(GO) list $(PACKAGES)))
+	$(GO) test -timeout $(TEST_TIMEOUT) ./internal/registry/proof
+
+# Without the race detector, which would make them measure the machine.
+.PHONY: soak
+soak: ## Run the tests of faults, outages and many webhooks, which need the machine for themselves
+	@tools/install-redis
+	$(GO) test -p 1 -parallel 2 -timeout 30m ./internal/app -soak
 
 .PHONY: lint
 lint: $(STAMPS)/golangci-lint-$(GOLANGCI_LINT_VERSION) $(STAMPS)/workflowcheck-$(WORKFLOWCHECK_VERSION) $(STAMPS)/buf-$(BUF_VERSION) ## Check style, import rules, determinism of workflows and the schema

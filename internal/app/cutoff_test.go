@@ -24,6 +24,7 @@ var cutFor = flag.Duration("cut-for", 30*time.Second, "how long Redis is cut off
 // success that is not true; afterwards each has ended, and Redis, EMPROPS and the answers agree about every one.
 func TestD12_RedisCutOffAmidRegistrationsLeavesNoneHalfRegistered(t *testing.T) {
 	t.Parallel()
+	soaking(t)
 	c := newCluster(t)
 	target, err := url.Parse(c.redis.URL())
 	require.NoError(t, err)

@@ -53,6 +53,7 @@ func operationsOf(r *holdfastv1.Registration, operation string) int {
 // comes afterwards is held. When the receiver is well again a single probe finds it out, and what was held arrives.
 func TestD36_D26_D38_ThirtyConcurrentFailuresDisconnectOnceAndOneProbeReconnects(t *testing.T) {
 	t.Parallel()
+	soaking(t)
 	c := newCluster(t)
 	n := c.node(func(cfg *config.Config) { cfg.Delivery.ReconnectDelay = 2 * time.Second })
 	receiver := testkit.NewReceiver(t)
@@ -126,6 +127,7 @@ func alertsOf(got *holdfastv1.ListAlertsResponse, kind, subject string) int {
 // A disconnection by hand holds what comes; reconnecting releases it, the oldest first.
 func TestD26_WhatIsHeldIsReleasedInOrder(t *testing.T) {
 	t.Parallel()
+	soaking(t)
 	c := newCluster(t)
 	n := c.node(func(cfg *config.Config) { cfg.Delivery.PerWebhookConcurrent = 1 })
 	receiver := testkit.NewReceiver(t)

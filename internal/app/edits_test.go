@@ -50,6 +50,7 @@ func hammer(t *testing.T, n *testNode) (stop func()) {
 // still be there after the last delivery has been recorded.
 func TestD06_DeliveriesRevertNoEdit(t *testing.T) {
 	t.Parallel()
+	soaking(t)
 	c := newCluster(t)
 	n := c.node()
 	receiver := testkit.NewReceiver(t)
@@ -102,6 +103,7 @@ func TestD06_DeliveriesRevertNoEdit(t *testing.T) {
 // Webhooks are deleted while deliveries to them finish. None may come back, and nothing may be left under their ids (D10).
 func TestD07_D10_DeliveriesBringNoDeletedWebhookBack(t *testing.T) {
 	t.Parallel()
+	soaking(t)
 	c := newCluster(t)
 	n := c.node()
 	receiver := testkit.NewReceiver(t)

@@ -26,6 +26,7 @@ var outage = flag.Duration("outage", 5*time.Second, "how long Redis and Temporal
 // all processes on it, and Go programs read it past the C library, where it could be faked for one of them.
 func TestG3_G4_G6_FaultTable(t *testing.T) {
 	t.Parallel()
+	soaking(t)
 	bin := testkit.Build(t, "./cmd/holdfast", "lean")
 	for _, row := range []kill{
 		{

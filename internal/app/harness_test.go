@@ -38,6 +38,17 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
+var soak = flag.Bool("soak", false, "run the tests that load the machine for long: faults, outages, many webhooks (make soak)")
+
+// soaking skips a test that needs the machine for itself, unless it was asked for: under the race detector, beside other
+// tests, it would measure the machine.
+func soaking(tb testing.TB) {
+	tb.Helper()
+	if !*soak {
+		tb.Skip("needs -soak")
+	}
+}
+
 // patience bounds every wait; a machine with much else to do is slow.
 const patience = 60 * time.Second
 

@@ -90,6 +90,9 @@ func TestRecordHistories(t *testing.T) {
 // look after all of them.
 func TestRecordLifeHistories(t *testing.T) {
 	t.Parallel()
+	if *recordHistories == "" {
+		soaking(t)
+	}
 	c := newCluster(t)
 	n := c.node(func(cfg *config.Config) {
 		cfg.Node.ID = "recorder"

@@ -167,6 +167,7 @@ func TestG1_G2_ASilentNodeIsNamedAndWaitedFor(t *testing.T) {
 // before each match.
 func TestG2_ABlockedNodeIsNamedAndAlertedAndMatchesNothingStale(t *testing.T) {
 	t.Parallel()
+	soaking(t)
 	c := newCluster(t)
 	n := c.node(func(cfg *config.Config) { cfg.Registry.ConfirmTimeout = time.Second })
 	first := n.register(t, testkit.NewReceiver(t).URL(), "job_submitted").GetWebhook().GetId()

@@ -27,6 +27,7 @@ func checking(cfg *config.Config) { cfg.Registry.CheckInterval = 2 * time.Second
 // no event published meanwhile misses a webhook: not while Redis is empty, not while it is being filled.
 func TestG5_G2_AWipedRedisIsFilledAgainAndNoEventMissesAWebhook(t *testing.T) {
 	t.Parallel()
+	soaking(t)
 	c := newCluster(t)
 	n, other := c.node(checking), c.node(checking)
 	receiver := testkit.NewReceiver(t)
@@ -99,6 +100,7 @@ func TestG5_D05_ANodeThatStartsOnAWipedRedisWaitsForTheRegistrations(t *testing.
 // written stays readable for the original.
 func TestG5_WebhooksOfTheOriginalAreTakenOver(t *testing.T) {
 	t.Parallel()
+	soaking(t)
 	c := newCluster(t)
 	redis := testkit.RedisClient(t, c.redis)
 	receiver := testkit.NewReceiver(t)

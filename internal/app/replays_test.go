@@ -18,6 +18,7 @@ import (
 // the same event id and body, and the counters stay exact.
 func TestReplaySendsAgainWhatFailedAndCountsItOnce(t *testing.T) {
 	t.Parallel()
+	soaking(t)
 	c := newCluster(t)
 	n := c.node()
 	receiver := testkit.NewReceiver(t)

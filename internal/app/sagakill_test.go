@@ -17,6 +17,7 @@ import (
 // a node that starts afterwards, and EMPROPS has seen one effective write.
 func TestG1_RegistrationSurvivesTheDeathOfItsNodeBetweenAnySteps(t *testing.T) {
 	t.Parallel()
+	soaking(t)
 	bin := testkit.Build(t, "./cmd/holdfast", "lean")
 	for _, at := range []moment{
 		{name: "check|write", redis: func(id string) string { return `{"id":"` + id }, before: true},
