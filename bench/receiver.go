@@ -119,6 +119,7 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request, how behavio
 		if http.NewResponseController(w).Flush() == nil {
 			hold(req.Context(), time.Hour, over)
 		}
+	case refusing, aside: // nothing listens for these
 	}
 }
 

@@ -115,11 +115,6 @@ func (d *devNode) status(path string) int {
 	return res.StatusCode
 }
 
-func freePort(tb testing.TB) int {
-	tb.Helper()
-	return freePorts(tb, 1)[0]
-}
-
 // freePorts returns n free ports, all different: each is held until the last is found.
 func freePorts(tb testing.TB, n int) []int {
 	tb.Helper()

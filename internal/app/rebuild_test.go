@@ -199,7 +199,7 @@ func TestG5_D04_ARestoredBackupBringsNoOldConfigurationBack(t *testing.T) {
 		status, _ := n.readiness(t)
 		return status == 200
 	})
-	keys, err := redis.Keys(t.Context(), "webhooks:*").Result() //nolint:staticcheck // a test's backup
+	keys, err := redis.Keys(t.Context(), "webhooks:*").Result()
 	require.NoError(t, err)
 	backup := map[string]string{}
 	for _, key := range keys {
