@@ -5,7 +5,7 @@ import "context"
 // SweepRequest asks that all open deliveries of a webhook be held, released or cancelled.
 type SweepRequest struct {
 	WebhookID string `json:"webhook_id"`
-	Kind      string `json:"kind"` // "hold", "release" or "cancel"
+	Kind      string `json:"kind"` // SweepHold, SweepRelease or SweepCancel
 }
 
 // Sweeper sees to it that all open deliveries of a webhook follow its state.

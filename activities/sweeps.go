@@ -79,19 +79,15 @@ func (a *Sweeps) SweepPage(ctx context.Context, in SweepPageRequest) (SweepPageR
 	if err != nil {
 		return SweepPageResult{}, failure(err)
 	}
-	result := SweepPageResult{After: next}
-	var sent []string
-	for _, d := range items {
-		switch err := a.Open.Signal(ctx, in.WebhookID, d.EventID, in.Signal, in.Kind); holdfast.ErrorCode(err) {
-		case "":
-			sent = append(sent, d.EventID)
-		case holdfast.CodeNotFound: // it ended by other means
-		default:
-			return result, failure(err)
-		}
-		activity.RecordHeartbeat(ctx)
+	ids := make([]string, len(items))
+	for i, d := range items {
+		ids[i] = d.EventID
 	}
-	result.Signalled = len(sent)
+	sent, err := a.signal(ctx, in, ids)
+	result := SweepPageResult{Signalled: len(sent), After: next}
+	if err != nil {
+		return result, err
+	}
 	if in.Kind == SweepRelease {
 		a.awaitAttempts(ctx, in.WebhookID, sent)
 	}
@@ -124,16 +120,22 @@ func (a *Sweeps) listed(ctx context.Context, in SweepPageRequest) (SweepPageResu
 	if err != nil {
 		return SweepPageResult{}, failure(err)
 	}
-	result := SweepPageResult{Token: next}
-	for _, id := range ids {
+	sent, err := a.signal(ctx, in, ids)
+	return SweepPageResult{Signalled: len(sent), Token: next}, err
+}
+
+// signal tells each delivery what the sweep is about and returns those that heard it: one that has ended by other means
+// does not.
+func (a *Sweeps) signal(ctx context.Context, in SweepPageRequest, eventIDs []string) (sent []string, err error) {
+	for _, id := range eventIDs {
 		switch err := a.Open.Signal(ctx, in.WebhookID, id, in.Signal, in.Kind); holdfast.ErrorCode(err) {
 		case "":
-			result.Signalled++
+			sent = append(sent, id)
 		case holdfast.CodeNotFound:
 		default:
-			return result, failure(err)
+			return sent, failure(err)
 		}
 		activity.RecordHeartbeat(ctx)
 	}
-	return result, nil
+	return sent, nil
 }

@@ -13,13 +13,6 @@ import (
 // Everything here happens after the answer to whoever asked for an operation, and is carried to the next run until it is
 // done: nobody waits for it, and none of it may be lost.
 
-// What a sweep does with the open deliveries of a webhook.
-const (
-	sweepHold    = "hold"    // the webhook is disconnected or paused
-	sweepRelease = "release" // it receives again
-	sweepCancel  = "cancel"  // it is deleted
-)
-
 // Names of activities that belong to alerts.
 const (
 	activityRaiseAlert   = "RaiseAlert"
@@ -40,11 +33,11 @@ func (r *registration) sweepFrom(before holdfast.WebhookState) {
 	after := r.Registration.State
 	switch {
 	case after == holdfast.WebhookDeleted:
-		r.sweep(sweepCancel)
+		r.sweep(activities.SweepCancel)
 	case before == holdfast.WebhookActive && after != holdfast.WebhookActive:
-		r.sweep(sweepHold)
+		r.sweep(activities.SweepHold)
 	case after == holdfast.WebhookActive && (before == holdfast.WebhookDisconnected || before == holdfast.WebhookPaused):
-		r.sweep(sweepRelease)
+		r.sweep(activities.SweepRelease)
 	}
 }
 

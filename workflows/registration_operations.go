@@ -234,7 +234,7 @@ func (r *registration) undoChange(ctx workflow.Context, op operation, actor stri
 	r.Webhook.Webhook.Revision = revision
 	r.compensate(ctx, opPutBack, op.name, actor)
 	if r.Registration.State == holdfast.WebhookActive {
-		r.sweep(sweepRelease) // deliveries may have been held by the configuration that is gone again
+		r.sweep(activities.SweepRelease) // deliveries may have been held by the configuration that is gone again
 	}
 	r.raise(holdfast.AlertRegistrationFailed, r.WebhookID, "a change was refused and undone: "+reason(cause))
 }

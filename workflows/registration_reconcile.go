@@ -122,7 +122,7 @@ func (r *registration) reconciled(ctx workflow.Context, began int64, out activit
 			r.Registration.State, r.Registration.Status = holdfast.WebhookDeleted, holdfast.RegistrationConfirmed
 		}
 		r.Registration.Revision = max(r.Registration.Revision, out.Revision)
-		r.sweep(sweepCancel)
+		r.sweep(activities.SweepCancel)
 	case activities.ReconcileAdopted, activities.ReconcileTakenOver:
 		name = holdfast.StepCheck
 		r.take(ctx, out)

@@ -294,7 +294,7 @@ func (r *registration) deleteLocked(ctx workflow.Context, in DeleteRequest) erro
 		return notFound
 	case r.lifecycle && r.removed: // though somebody refused to forget it
 		r.end(code)
-		r.sweep(sweepCancel)
+		r.sweep(activities.SweepCancel)
 		return nil
 	}
 	return err
