@@ -78,11 +78,9 @@ func (c *Consistency) CheckNow(ctx context.Context, wait time.Duration) (holdfas
 	in.Full = true
 	starting, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
-	run, err := c.Client.ExecuteWorkflow(starting, client.StartWorkflowOptions{
-		ID: workflows.ConsistencyOnDemandID, TaskQueue: workflows.QueueMain, WorkflowRunTimeout: checkTimeout,
-		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-	}, workflows.TypeConsistencyCheck, in)
+	opts := startOrJoin(workflows.ConsistencyOnDemandID)
+	opts.WorkflowRunTimeout = checkTimeout
+	run, err := c.Client.ExecuteWorkflow(starting, opts, workflows.TypeConsistencyCheck, in)
 	if err != nil {
 		return holdfast.ConsistencyReport{}, coded(err, "starting the consistency check")
 	}

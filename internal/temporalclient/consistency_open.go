@@ -33,9 +33,7 @@ func (o *OpenRegistrations) ListOpen(ctx context.Context) ([]string, error) {
 	var ids []string
 	var next []byte
 	for {
-		page, err := o.Client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-			Query: openRegistrations, PageSize: listPage, NextPageToken: next,
-		})
+		page, err := o.Client.ListWorkflow(ctx, listRequest(openRegistrations, listPage, next))
 		if err != nil {
 			return nil, coded(err, "listing registrations")
 		}

@@ -61,13 +61,8 @@ func (c *Control) anew(ctx context.Context, r activities.Restart) error {
 	if n := len(d.Attempts); n > 0 {
 		made = d.Attempts[n-1].Number
 	}
-	attributes := workflows.DeliveryAttributes(d.WebhookID, event)
-	opts := client.StartWorkflowOptions{
-		ID: workflows.DeliveryWorkflowID(d.WebhookID, d.EventID), TaskQueue: workflows.QueueMain,
-		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		TypedSearchAttributes:    attributes,
-	}
+	opts := startOrJoin(workflows.DeliveryWorkflowID(d.WebhookID, d.EventID))
+	opts.TypedSearchAttributes = workflows.DeliveryAttributes(d.WebhookID, event)
 	if r.ReplayID != "" {
 		opts.Memo = map[string]any{memoReplay: r.ReplayID}
 	}

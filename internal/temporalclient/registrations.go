@@ -97,13 +97,11 @@ func (r *Registrations) updateWithStart(ctx context.Context, a ask, wait time.Du
 func (r *Registrations) startAnd(ctx context.Context, a ask) (client.WorkflowUpdateHandle, error) {
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
-	start := r.Client.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
-		ID: workflows.RegistrationID(a.webhookID), TaskQueue: workflows.QueueMain,
-		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		TypedSearchAttributes:    temporal.NewSearchAttributes(workflows.AttrWebhookID.ValueSet(a.webhookID)),
-		StaticSummary:            "Registration of webhook " + a.webhookID,
-	}, workflows.TypeRegistration, workflows.RegistrationState{WebhookID: a.webhookID, ContinueAfter: r.ContinueAfter})
+	opts := startOrJoin(workflows.RegistrationID(a.webhookID))
+	opts.TypedSearchAttributes = temporal.NewSearchAttributes(workflows.AttrWebhookID.ValueSet(a.webhookID))
+	opts.StaticSummary = "Registration of webhook " + a.webhookID
+	start := r.Client.NewWithStartWorkflowOperation(opts, workflows.TypeRegistration,
+		workflows.RegistrationState{WebhookID: a.webhookID, ContinueAfter: r.ContinueAfter})
 	return r.Client.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
 		StartWorkflowOperation: start, UpdateOptions: a.options(),
 	})

@@ -48,8 +48,16 @@ func (s *Starter) Enqueue(ctx context.Context, key string, in workflows.Delivery
 }
 
 func (s *Starter) options(id string) client.StartWorkflowOptions {
+	opts := startOrJoin(id)
+	opts.EnableEagerStart = s.Eager
+	return opts
+}
+
+// startOrJoin are the options of a start that finds the workflow which is open under the id, and otherwise begins another
+// one, also after one that has ended.
+func startOrJoin(id string) client.StartWorkflowOptions {
 	return client.StartWorkflowOptions{
-		ID: id, TaskQueue: workflows.QueueMain, EnableEagerStart: s.Eager,
+		ID: id, TaskQueue: workflows.QueueMain,
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 	}
