@@ -8,7 +8,6 @@ import (
 
 	"github.com/emprops/holdfast"
 	"github.com/emprops/holdfast/internal/dispatch"
-	"github.com/emprops/holdfast/internal/eventfilter"
 	"github.com/emprops/holdfast/internal/httpsend"
 	"github.com/emprops/holdfast/internal/redisstore"
 	"github.com/emprops/holdfast/internal/registry"
@@ -53,7 +52,7 @@ func (r *registrations) complete(in server.RegisterRequest) (w holdfast.Webhook,
 	if err := r.policy.Check(w.URL); err != nil {
 		return w, false, err
 	}
-	if _, err := eventfilter.Compile(w.Filter); err != nil {
+	if err := (filterChecker{}).Check(w.Filter); err != nil {
 		return w, false, err
 	}
 	now := r.now()

@@ -23,6 +23,9 @@ type View struct {
 // NewView returns a view of the event, which must not be modified as long as the view is used.
 func NewView(e *holdfast.Event) *View { return &View{event: e} }
 
+// Event returns the event.
+func (v *View) Event() *holdfast.Event { return v.event }
+
 // fields decodes the event's data.
 func (v *View) fields() (ref.Val, error) {
 	if v.read {

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/emprops/holdfast"
+	"github.com/emprops/holdfast/internal/eventfilter"
 )
 
 // The index finds exactly what asking every webhook finds, whatever was written, changed and removed before.
@@ -144,11 +145,11 @@ func TestExpression_IsCompiledOncePerVersion(t *testing.T) {
 	t.Parallel()
 	compiled := 0
 	opts := testOptions
-	opts.Compile = func(expression string) (func(*holdfast.Event) bool, error) {
+	opts.Compile = func(expression string) (func(*eventfilter.View) bool, error) {
 		if compiled++; expression == "" {
 			return nil, errors.New("empty")
 		}
-		return func(*holdfast.Event) bool { return true }, nil
+		return func(*eventfilter.View) bool { return true }, nil
 	}
 	s := newSource()
 	r := New(s, opts, nop)
@@ -166,4 +167,24 @@ func TestExpression_IsCompiledOncePerVersion(t *testing.T) {
 	s.put(w)
 	require.NoError(t, r.Current(t.Context()))
 	require.Equal(t, 2, compiled)
+}
+
+// Decoding an event's data costs more than asking a filter: however many filters look at an event, they share one view.
+func TestMatch_ShowsOneEventToAllFiltersInOneView(t *testing.T) {
+	t.Parallel()
+	views := map[*eventfilter.View]int{}
+	opts := testOptions
+	opts.Compile = func(string) (func(*eventfilter.View) bool, error) {
+		return func(v *eventfilter.View) bool { views[v]++; return true }, nil
+	}
+	s := newSource()
+	r := New(s, opts, nop)
+	for _, id := range []string{"wh_1", "wh_2", "wh_3"} {
+		w := webhook(id, "job_failed")
+		w.Filter = id
+		s.put(w)
+	}
+	require.NoError(t, r.Current(t.Context()))
+	require.Len(t, matches(t, r, "job_failed", `{}`), 3)
+	require.Len(t, views, 1)
 }

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/emprops/holdfast"
+	"github.com/emprops/holdfast/internal/eventfilter"
 )
 
 // Source is where the registry is kept. What fails has CodeUnavailable.
@@ -31,8 +32,9 @@ type Options struct {
 	DigestOf func(id string, revision int64) uint64
 	// ParseDigest reads a digest as Position has it.
 	ParseDigest func(text string) uint64
-	// Compile makes a filter expression ready to be asked. A webhook whose expression it refuses is poisoned.
-	Compile func(expression string) (func(*holdfast.Event) bool, error)
+	// Compile makes a filter expression ready to be asked. A webhook whose expression it refuses is poisoned. All filters
+	// that an event meets look at one view of it, which decodes its data once.
+	Compile func(expression string) (func(*eventfilter.View) bool, error)
 
 	Timeout     time.Duration // of a look at the position; default 3 s
 	LoadTimeout time.Duration // of a refresh; default 2 min

@@ -17,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/emprops/holdfast"
+	"github.com/emprops/holdfast/internal/eventfilter"
 	"github.com/emprops/holdfast/internal/testkit"
 )
 
@@ -158,12 +159,12 @@ var testOptions = Options{DigestOf: digestOf, ParseDigest: parseDigest, Compile:
 func newRegistry(s Source) *Registry { return New(s, testOptions, nop) }
 
 // compile knows expressions that name the one event id that passes.
-func compile(expression string) (func(*holdfast.Event) bool, error) {
+func compile(expression string) (func(*eventfilter.View) bool, error) {
 	id, ok := strings.CutPrefix(expression, "id is ")
 	if !ok {
 		return nil, errors.New("unknown expression")
 	}
-	return func(e *holdfast.Event) bool { return e.ID == id }, nil
+	return func(v *eventfilter.View) bool { return v.Event().ID == id }, nil
 }
 
 func webhook(id string, types ...string) *holdfast.Webhook {

@@ -8,6 +8,7 @@ import (
 	"github.com/tidwall/btree"
 
 	"github.com/emprops/holdfast"
+	"github.com/emprops/holdfast/internal/eventfilter"
 )
 
 // Position says which state of the registry a snapshot shows. Digest and Count cover the webhooks that have a revision,
@@ -25,8 +26,8 @@ type Position struct {
 type entry struct {
 	id      string
 	webhook *holdfast.Webhook
-	pass    func(*holdfast.Event) bool // the compiled filter expression; nil when there is none
-	counted int64                      // the revision that the registry has it at; 0 when it has none, or lacks the webhook
+	pass    func(*eventfilter.View) bool // the compiled filter expression; nil when there is none
+	counted int64                        // the revision that the registry has it at; 0 when it has none, or lacks the webhook
 }
 
 // aside is an entry of the registry that the snapshot does not show.
@@ -215,10 +216,20 @@ func (s *Snapshot) Match(e *holdfast.Event) []*holdfast.Webhook {
 		}
 		return facts
 	}
+	var view *eventfilter.View
+	passes := func(c *entry) bool {
+		if c.pass == nil {
+			return true
+		}
+		if view == nil {
+			view = eventfilter.NewView(e)
+		}
+		return c.pass(view)
+	}
 	var matched []*holdfast.Webhook
 	ordered := s.index.find(e, read, func(c *entry) {
 		switch w := c.webhook; {
-		case !w.Subscribed(e.Type), !w.Filters.None() && !w.Filters.Pass(e.Type, *read()), c.pass != nil && !c.pass(e):
+		case !w.Subscribed(e.Type), !w.Filters.None() && !w.Filters.Pass(e.Type, *read()), !passes(c):
 			return
 		}
 		matched = append(matched, c.webhook)
