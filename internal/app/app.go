@@ -21,6 +21,7 @@ import (
 	"github.com/emprops/holdfast/internal/emprops"
 	"github.com/emprops/holdfast/internal/httpsend"
 	"github.com/emprops/holdfast/internal/jobevents"
+	"github.com/emprops/holdfast/internal/redisadapter"
 	"github.com/emprops/holdfast/internal/redisstore"
 	"github.com/emprops/holdfast/internal/registry"
 	"github.com/emprops/holdfast/internal/seal"
@@ -102,7 +103,7 @@ func New(cfg config.Config, roles Roles, logger *zap.Logger) (*App, error) {
 	a.store = redisstore.New(a.redis, redisstore.Options{
 		Prefix: cfg.Redis.Prefix, Sealer: storeSealer(keys), NodeTTL: cfg.Node.TTL, MarkTTL: cfg.Delivery.EventTTL,
 	})
-	a.registry = registry.New(registrySource{a.store}, registry.Options{
+	a.registry = registry.New(redisadapter.Registry{Store: a.store}, registry.Options{
 		DigestOf: redisstore.DigestOf, ParseDigest: redisstore.ParseDigest, Compile: compileFilters(), Timeout: redisOperation,
 	}, logger)
 	a.presence = newPresence(a.store, a.registry, cfg.Node.ID, cfg.HTTP.Listen, cfg.Node.HeartbeatInterval, logger)
@@ -150,7 +151,7 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 			Sweeper: prober, Prober: prober, DisconnectThreshold: cfg.Delivery.DisconnectThreshold,
 			AutoReconnect: cfg.Delivery.AutoReconnect, ReconnectDelay: cfg.Delivery.ReconnectDelay, ReconnectMaxDelay: cfg.Delivery.ReconnectMaxDelay,
 		},
-		Nodes:          &activities.Nodes{Lister: nodeList{a.store}, Patience: cfg.Registry.ConfirmTimeout},
+		Nodes:          &activities.Nodes{Lister: redisadapter.Nodes{Store: a.store}, Patience: cfg.Registry.ConfirmTimeout},
 		NodeCache:      &activities.NodeCache{Node: cfg.Node.ID, Registry: a.registry},
 		NodeInspection: &activities.NodeInspection{Node: cfg.Node.ID, Cache: cache{a.registry}},
 		Consistency: &activities.Consistency{
@@ -169,7 +170,7 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 		return
 	}
 	starter := &temporalclient.Starter{Client: a.temporal, Node: cfg.Node.ID, Eager: a.roles.Worker}
-	a.dispatcher = dispatch.New(a.registry, eventMarks{a.store}, starter, dispatch.Options{
+	a.dispatcher = dispatch.New(a.registry, redisadapter.Marks{Store: a.store}, starter, dispatch.Options{
 		Grouping:           cfg.Delivery.Grouping != config.GroupingOff,
 		GroupMaxDeliveries: cfg.Delivery.GroupMaxDeliveries, GroupMaxBytes: int(cfg.Delivery.GroupMaxBytes),
 		StartsInFlight: cfg.Delivery.StartsInFlight, QueueMaxDeliveries: cfg.Delivery.QueueMaxDeliveries,

@@ -6,72 +6,11 @@ import (
 	"github.com/emprops/holdfast"
 	"github.com/emprops/holdfast/activities"
 	"github.com/emprops/holdfast/internal/batch"
-	"github.com/emprops/holdfast/internal/dispatch"
 	"github.com/emprops/holdfast/internal/redisstore"
-	"github.com/emprops/holdfast/internal/registry"
 	"github.com/emprops/holdfast/server"
 )
 
 // The types in this file let the packages that declare what they need be served by the one that stores it.
-
-// registrySource is the storage as the registry cache sees it.
-type registrySource struct{ store *redisstore.Store }
-
-func (s registrySource) Position(ctx context.Context) (registry.Position, error) {
-	p, err := s.store.Position(ctx)
-	return registry.Position(p), err
-}
-
-func (s registrySource) Changes(ctx context.Context, since int64) (registry.Feed, error) {
-	f, err := s.store.Changes(ctx, since)
-	return feed(f), err
-}
-
-func (s registrySource) Everything(ctx context.Context, since int64) (registry.Feed, error) {
-	f, err := s.store.Everything(ctx, since)
-	return feed(f), err
-}
-
-func (s registrySource) Distrust(ctx context.Context, incarnation, reason string) error {
-	return s.store.Distrust(ctx, incarnation, reason)
-}
-
-func feed(f redisstore.Feed) registry.Feed {
-	out := registry.Feed{
-		Position: registry.Position(f.Position), Full: f.Full, Foreign: f.Foreign, Webhooks: f.Webhooks, Removed: f.Removed,
-	}
-	for _, p := range f.Poisoned {
-		out.Poisoned = append(out.Poisoned, registry.Poisoned(p))
-	}
-	return out
-}
-
-// eventMarks is the storage as the dispatcher sees it.
-type eventMarks struct{ store *redisstore.Store }
-
-func (m eventMarks) Begin(ctx context.Context, ids []string) (registry.Position, []*dispatch.Mark, error) {
-	p, stored, err := m.store.BeginEvents(ctx, ids)
-	if err != nil {
-		return registry.Position{}, nil, err
-	}
-	marks := make([]*dispatch.Mark, len(stored))
-	for i, mark := range stored {
-		marks[i] = (*dispatch.Mark)(mark)
-	}
-	return registry.Position(p), marks, nil
-}
-
-func (m eventMarks) Settle(ctx context.Context, marks []dispatch.Mark) error {
-	stored := make([]redisstore.EventMark, len(marks))
-	for i, mark := range marks {
-		stored[i] = redisstore.EventMark(mark)
-	}
-	return m.store.SettleEvents(ctx, stored)
-}
-
-func (m eventMarks) Release(ctx context.Context, ids []string) error {
-	return m.store.ReleaseEvents(ctx, ids)
-}
 
 // deliveryRecords is the storage as the delivery activities see it. Concurrent records share a pipeline.
 type deliveryRecords struct {
@@ -114,18 +53,6 @@ func (d *deliveryRecords) Settled(ctx context.Context, keys []activities.Deliver
 
 func (d *deliveryRecords) Delivery(ctx context.Context, webhookID, eventID string) (*holdfast.Delivery, error) {
 	return d.store.Delivery(ctx, webhookID, eventID)
-}
-
-// nodeList is the storage as the registration activities see it.
-type nodeList struct{ store *redisstore.Store }
-
-func (n nodeList) LiveNodes(ctx context.Context) ([]string, error) {
-	live, _, err := n.store.Nodes(ctx)
-	ids := make([]string, len(live))
-	for i, node := range live {
-		ids[i] = node.ID
-	}
-	return ids, err
 }
 
 // testReceivers is the storage as the receiver API sees it.

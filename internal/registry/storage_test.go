@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/emprops/holdfast"
+	"github.com/emprops/holdfast/internal/redisadapter"
 	"github.com/emprops/holdfast/internal/redisstore"
 	"github.com/emprops/holdfast/internal/registry"
 	"github.com/emprops/holdfast/internal/testkit"
@@ -17,36 +18,8 @@ import (
 
 // The tests in this package run on the storage that the registry has in production.
 
-// storage is the storage as the registry sees it.
-type storage struct{ *redisstore.Store }
-
-func (s storage) Position(ctx context.Context) (registry.Position, error) {
-	p, err := s.Store.Position(ctx)
-	return registry.Position(p), err
-}
-
-func (s storage) Changes(ctx context.Context, since int64) (registry.Feed, error) {
-	f, err := s.Store.Changes(ctx, since)
-	return feed(f), err
-}
-
-func (s storage) Everything(ctx context.Context, since int64) (registry.Feed, error) {
-	f, err := s.Store.Everything(ctx, since)
-	return feed(f), err
-}
-
-func feed(f redisstore.Feed) registry.Feed {
-	out := registry.Feed{
-		Position: registry.Position(f.Position), Full: f.Full, Foreign: f.Foreign, Webhooks: f.Webhooks, Removed: f.Removed,
-	}
-	for _, p := range f.Poisoned {
-		out.Poisoned = append(out.Poisoned, registry.Poisoned(p))
-	}
-	return out
-}
-
 func newNode(store *redisstore.Store) *registry.Registry {
-	return registry.New(storage{store}, registry.Options{DigestOf: redisstore.DigestOf, ParseDigest: redisstore.ParseDigest}, zap.NewNop())
+	return registry.New(redisadapter.Registry{Store: store}, registry.Options{DigestOf: redisstore.DigestOf, ParseDigest: redisstore.ParseDigest}, zap.NewNop())
 }
 
 func hook(id string) *holdfast.Webhook {

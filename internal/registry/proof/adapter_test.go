@@ -9,6 +9,7 @@ import (
 	"github.com/emprops/holdfast"
 	"github.com/emprops/holdfast/activities"
 	"github.com/emprops/holdfast/internal/dispatch"
+	"github.com/emprops/holdfast/internal/redisadapter"
 	"github.com/emprops/holdfast/internal/redisstore"
 	"github.com/emprops/holdfast/internal/registry"
 )
@@ -25,13 +26,13 @@ type cache interface {
 const redisTimeout = 5 * time.Second
 
 func newCache(store *redisstore.Store) cache {
-	return registry.New(source{store}, registry.Options{
+	return registry.New(redisadapter.Registry{Store: store}, registry.Options{
 		DigestOf: redisstore.DigestOf, ParseDigest: redisstore.ParseDigest, Timeout: redisTimeout,
 	}, zap.NewNop())
 }
 
 func newDispatcher(c cache, store *redisstore.Store, starter dispatch.Starter) *dispatch.Dispatcher {
-	return dispatch.New(c, marks{store}, starter, dispatch.Options{
+	return dispatch.New(c, redisadapter.Marks{Store: store}, starter, dispatch.Options{
 		Grouping: true, GroupMaxDeliveries: 100, GroupMaxBytes: 1 << 20, QueueMaxDeliveries: 1000, QueueMaxBytes: 1 << 20,
 		AttemptTimeout: time.Second, HoldFor: time.Hour,
 	}, zap.NewNop())
@@ -49,74 +50,6 @@ func demanded(s state) (must, may bool) {
 	must = s.present && s.webhook.State() == holdfast.WebhookActive
 	held := s.present && !must
 	return must, must || held
-}
-
-type source struct{ store *redisstore.Store }
-
-func (s source) Position(ctx context.Context) (registry.Position, error) {
-	p, err := s.store.Position(ctx)
-	return registry.Position(p), err
-}
-
-func (s source) Changes(ctx context.Context, since int64) (registry.Feed, error) {
-	f, err := s.store.Changes(ctx, since)
-	return feed(f), err
-}
-
-func (s source) Everything(ctx context.Context, since int64) (registry.Feed, error) {
-	f, err := s.store.Everything(ctx, since)
-	return feed(f), err
-}
-
-func (s source) Distrust(ctx context.Context, incarnation, reason string) error {
-	return s.store.Distrust(ctx, incarnation, reason)
-}
-
-func feed(f redisstore.Feed) registry.Feed {
-	out := registry.Feed{
-		Position: registry.Position(f.Position), Full: f.Full, Foreign: f.Foreign, Webhooks: f.Webhooks, Removed: f.Removed,
-	}
-	for _, p := range f.Poisoned {
-		out.Poisoned = append(out.Poisoned, registry.Poisoned(p))
-	}
-	return out
-}
-
-type marks struct{ store *redisstore.Store }
-
-func (m marks) Begin(ctx context.Context, ids []string) (registry.Position, []*dispatch.Mark, error) {
-	p, stored, err := m.store.BeginEvents(ctx, ids)
-	if err != nil {
-		return registry.Position{}, nil, err
-	}
-	found := make([]*dispatch.Mark, len(stored))
-	for i, mark := range stored {
-		found[i] = (*dispatch.Mark)(mark)
-	}
-	return registry.Position(p), found, nil
-}
-
-func (m marks) Settle(ctx context.Context, all []dispatch.Mark) error {
-	stored := make([]redisstore.EventMark, len(all))
-	for i, mark := range all {
-		stored[i] = redisstore.EventMark(mark)
-	}
-	return m.store.SettleEvents(ctx, stored)
-}
-
-func (m marks) Release(ctx context.Context, ids []string) error {
-	return m.store.ReleaseEvents(ctx, ids)
-}
-
-type heartbeats struct{ store *redisstore.Store }
-
-func (h heartbeats) LiveNodes(ctx context.Context) ([]string, error) {
-	live, _, err := h.store.Nodes(ctx)
-	ids := make([]string, len(live))
-	for i, n := range live {
-		ids[i] = n.ID
-	}
-	return ids, err
 }
 
 type off struct{}

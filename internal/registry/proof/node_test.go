@@ -14,6 +14,7 @@ import (
 	"github.com/emprops/holdfast"
 	"github.com/emprops/holdfast/activities"
 	"github.com/emprops/holdfast/internal/dispatch"
+	"github.com/emprops/holdfast/internal/redisadapter"
 	"github.com/emprops/holdfast/internal/redisstore"
 	"github.com/emprops/holdfast/workflows"
 )
@@ -84,7 +85,7 @@ func newProcess(id string, s *site, prefix string, committed *committed, t tampe
 	p := &process{id: id, site: s, store: store, cache: &watched{cache: inner}}
 	p.dispatcher = newDispatcher(p.cache, store, committed)
 	p.registrations = newRegistrations(store)
-	p.nodes = &activities.Nodes{Lister: heartbeats{store}}
+	p.nodes = &activities.Nodes{Lister: redisadapter.Nodes{Store: store}}
 	p.refresher = &activities.NodeCache{Node: id, Registry: p.cache}
 	return p
 }
