@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"slices"
 	"sync"
 
 	"go.temporal.io/sdk/activity"
@@ -10,25 +9,9 @@ import (
 	"github.com/emprops/holdfast"
 )
 
-// ReplayFilter selects deliveries; what is empty selects all.
-type ReplayFilter struct {
-	WebhookID string                   `json:"webhook_id,omitempty"`
-	EventType string                   `json:"event_type,omitempty"`
-	States    []holdfast.DeliveryState `json:"states,omitempty"`
-	From      int64                    `json:"from,omitempty"` // ms; created at or after
-	To        int64                    `json:"to,omitempty"`   // ms; created before
-}
-
-// Matches tells whether the filter selects the delivery.
-func (f *ReplayFilter) Matches(d *holdfast.Delivery) bool {
-	return (f.WebhookID == "" || d.WebhookID == f.WebhookID) && (f.EventType == "" || d.EventType == f.EventType) &&
-		(len(f.States) == 0 || slices.Contains(f.States, d.State)) &&
-		(f.From == 0 || d.CreatedAt >= f.From) && (f.To == 0 || d.CreatedAt < f.To)
-}
-
 // DeliveryLister lists deliveries, the newest first; next is "" at the end. A page may hold fewer than asked for.
 type DeliveryLister interface {
-	ListDeliveries(ctx context.Context, f ReplayFilter, size int, token string) (items []*holdfast.Delivery, next string, err error)
+	ListDeliveries(ctx context.Context, f holdfast.ReplayFilter, size int, token string) (items []*holdfast.Delivery, next string, err error)
 }
 
 // Restart asks for another round of attempts of a delivery, whatever its state.
@@ -52,10 +35,10 @@ type Replays struct {
 
 // ReplayPageRequest asks for one page of a replay.
 type ReplayPageRequest struct {
-	ReplayID  string       `json:"replay_id"`
-	Filter    ReplayFilter `json:"filter"`
-	PageToken string       `json:"page_token,omitempty"`
-	Limit     int          `json:"limit"`
+	ReplayID  string                `json:"replay_id"`
+	Filter    holdfast.ReplayFilter `json:"filter"`
+	PageToken string                `json:"page_token,omitempty"`
+	Limit     int                   `json:"limit"`
 }
 
 // ReplayPageResult tells what became of a page.

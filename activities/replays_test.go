@@ -16,7 +16,7 @@ type replayList struct {
 	err   error
 }
 
-func (l *replayList) ListDeliveries(context.Context, ReplayFilter, int, string) ([]*holdfast.Delivery, string, error) {
+func (l *replayList) ListDeliveries(context.Context, holdfast.ReplayFilter, int, string) ([]*holdfast.Delivery, string, error) {
 	return l.items, "next", l.err
 }
 

@@ -78,8 +78,8 @@ func (h *deliveries) ReplayDeliveries(ctx context.Context, req *holdfastv1.Repla
 	return res, nil
 }
 
-func replayFilterOf(in *holdfastv1.ReplayFilter) (ReplayFilter, []holdfast.Violation) {
-	f := ReplayFilter{WebhookID: in.GetWebhookId(), EventType: in.GetEventType()}
+func replayFilterOf(in *holdfastv1.ReplayFilter) (holdfast.ReplayFilter, []holdfast.Violation) {
+	f := holdfast.ReplayFilter{WebhookID: in.GetWebhookId(), EventType: in.GetEventType()}
 	var violations []holdfast.Violation
 	add := func(bad bool, field, text string) {
 		if bad {

@@ -18,7 +18,7 @@ import (
 // fakeControl knows one delivery and one replay, and notes what was asked.
 type fakeControl struct {
 	retried, cancelled []string
-	matching           []server.ReplayFilter
+	matching           []holdfast.ReplayFilter
 	replays            []server.ReplayRequest
 	ended              bool // the replay has ended
 	changes            chan server.DeliveryChange
@@ -45,24 +45,24 @@ func (f *fakeControl) Cancel(_ context.Context, webhookID, eventID, reason strin
 	return f.known(webhookID, eventID)
 }
 
-func (f *fakeControl) Matching(_ context.Context, filter server.ReplayFilter) (int64, bool, error) {
+func (f *fakeControl) Matching(_ context.Context, filter holdfast.ReplayFilter) (int64, bool, error) {
 	f.matching = append(f.matching, filter)
 	return 7, true, nil
 }
 
 func (f *fakeControl) Replay(_ context.Context, r server.ReplayRequest, expected int64) (server.Replay, error) {
 	f.replays = append(f.replays, r)
-	return server.Replay{ID: "r1", State: server.ReplayRunning, Filter: r.Filter, Expected: expected, StartedAt: 1000, WorkflowID: "replay/r1", Actor: r.Actor}, nil
+	return server.Replay{ID: "r1", State: holdfast.ReplayRunning, Filter: r.Filter, Expected: expected, StartedAt: 1000, WorkflowID: "replay/r1", Actor: r.Actor}, nil
 }
 
 func (f *fakeControl) ReplayStatus(_ context.Context, id string) (server.Replay, error) {
 	if id != "r1" {
 		return server.Replay{}, holdfast.Errorf(holdfast.CodeNotFound, "no such replay")
 	}
-	return server.Replay{ID: id, State: server.ReplayDone, Replayed: 5, Refused: 2, LastRefusal: "gone", EndedAt: 2000}, nil
+	return server.Replay{ID: id, State: holdfast.ReplayDone, Replayed: 5, Refused: 2, LastRefusal: "gone", EndedAt: 2000}, nil
 }
 
-func (f *fakeControl) steer(id string, state server.ReplayState) (server.Replay, error) {
+func (f *fakeControl) steer(id string, state holdfast.ReplayState) (server.Replay, error) {
 	if f.ended {
 		return server.Replay{}, holdfast.Errorf(holdfast.CodePrecondition, "this replay has ended already")
 	}
@@ -70,15 +70,15 @@ func (f *fakeControl) steer(id string, state server.ReplayState) (server.Replay,
 }
 
 func (f *fakeControl) PauseReplay(_ context.Context, id string) (server.Replay, error) {
-	return f.steer(id, server.ReplayPaused)
+	return f.steer(id, holdfast.ReplayPaused)
 }
 
 func (f *fakeControl) ResumeReplay(_ context.Context, id string) (server.Replay, error) {
-	return f.steer(id, server.ReplayRunning)
+	return f.steer(id, holdfast.ReplayRunning)
 }
 
 func (f *fakeControl) CancelReplay(_ context.Context, id string) (server.Replay, error) {
-	return f.steer(id, server.ReplayCancelled)
+	return f.steer(id, holdfast.ReplayCancelled)
 }
 
 func (f *fakeControl) Watch(_ context.Context, filter server.DeliveryFilter) (<-chan server.DeliveryChange, error) {
@@ -120,7 +120,7 @@ func TestReplayDeliveries(t *testing.T) {
 		require.True(t, preview.GetMatchingExact())
 		require.Nil(t, preview.GetReplay())
 		require.Empty(t, b.control.replays, "a preview only counts")
-		require.Equal(t, server.ReplayFilter{
+		require.Equal(t, holdfast.ReplayFilter{
 			WebhookID: "wh_1", EventType: "job_failed", States: []holdfast.DeliveryState{holdfast.DeliveryDelivered}, From: 1000, To: 2000,
 		}, b.control.matching[0])
 

@@ -151,37 +151,19 @@ type Deliveries interface {
 	ListDeliveries(ctx context.Context, f DeliveryFilter, pageSize int, pageToken string) ([]*holdfast.Delivery, string, error)
 }
 
-// ReplayFilter selects deliveries; every field that is not empty must match. Times are in ms since the epoch.
-type ReplayFilter struct {
-	WebhookID, EventType string
-	States               []holdfast.DeliveryState
-	From, To             int64
-}
-
 // ReplayRequest asks for a replay.
 type ReplayRequest struct {
-	Filter    ReplayFilter
+	Filter    holdfast.ReplayFilter
 	PerSecond float64
 	RequestID string // the same one starts the same replay; "" always a new one
 	Actor     string
 }
 
-// ReplayState is where a replay stands.
-type ReplayState string
-
-// The states of a replay.
-const (
-	ReplayRunning   ReplayState = "running"
-	ReplayPaused    ReplayState = "paused"
-	ReplayDone      ReplayState = "done"
-	ReplayCancelled ReplayState = "cancelled"
-)
-
 // Replay is how far a replay is.
 type Replay struct {
 	ID                          string
-	State                       ReplayState
-	Filter                      ReplayFilter
+	State                       holdfast.ReplayState
+	Filter                      holdfast.ReplayFilter
 	Expected, Replayed, Refused int64
 	LastRefusal, Actor          string
 	StartedAt, EndedAt          int64
@@ -201,7 +183,7 @@ type DeliveryControl interface {
 	// Cancel ends an open delivery. It returns CodeNotFound and CodePrecondition when it has ended.
 	Cancel(ctx context.Context, webhookID, eventID, reason string) (*holdfast.Delivery, error)
 	// Matching counts; exact is false when there are more than were counted.
-	Matching(ctx context.Context, f ReplayFilter) (n int64, exact bool, err error)
+	Matching(ctx context.Context, f holdfast.ReplayFilter) (n int64, exact bool, err error)
 	// Replay starts a replay, or finds the one that the request id started.
 	Replay(ctx context.Context, r ReplayRequest, expected int64) (Replay, error)
 	// ReplayStatus returns CodeNotFound.

@@ -5,28 +5,18 @@ import (
 
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/emprops/holdfast"
 	"github.com/emprops/holdfast/activities"
 )
 
 // SignalPause pauses a Replay, which also hears resume and cancel.
 const SignalPause = "pause"
 
-// ReplayState is where a replay stands.
-type ReplayState string
-
-// The states of a replay; the last two are final.
-const (
-	ReplayRunning   ReplayState = "running"
-	ReplayPaused    ReplayState = "paused"
-	ReplayDone      ReplayState = "done"
-	ReplayCancelled ReplayState = "cancelled"
-)
-
 // ReplayInput starts a Replay, and carries it on to its next run.
 type ReplayInput struct {
-	ID     string                  `json:"id"`
-	Filter activities.ReplayFilter `json:"filter"`
-	Actor  string                  `json:"actor,omitempty"`
+	ID     string                `json:"id"`
+	Filter holdfast.ReplayFilter `json:"filter"`
+	Actor  string                `json:"actor,omitempty"`
 	// PerSecond bounds how many deliveries are restarted per second.
 	PerSecond float64      `json:"per_second"`
 	Expected  int64        `json:"expected,omitempty"` // how many deliveries matched when it was asked for
@@ -36,16 +26,16 @@ type ReplayInput struct {
 
 // ReplayStatus is the answer of a Replay's status query, and its result.
 type ReplayStatus struct {
-	ID          string                  `json:"id"`
-	State       ReplayState             `json:"state"`
-	Filter      activities.ReplayFilter `json:"filter"`
-	Actor       string                  `json:"actor,omitempty"`
-	Expected    int64                   `json:"expected"`
-	Replayed    int64                   `json:"replayed"`
-	Refused     int64                   `json:"refused"`
-	LastRefusal string                  `json:"last_refusal,omitempty"`
-	StartedAt   int64                   `json:"started_at"` // ms
-	EndedAt     int64                   `json:"ended_at,omitempty"`
+	ID          string                `json:"id"`
+	State       holdfast.ReplayState  `json:"state"`
+	Filter      holdfast.ReplayFilter `json:"filter"`
+	Actor       string                `json:"actor,omitempty"`
+	Expected    int64                 `json:"expected"`
+	Replayed    int64                 `json:"replayed"`
+	Refused     int64                 `json:"refused"`
+	LastRefusal string                `json:"last_refusal,omitempty"`
+	StartedAt   int64                 `json:"started_at"` // ms
+	EndedAt     int64                 `json:"ended_at,omitempty"`
 }
 
 // replayPage is how many deliveries one activity restarts at most.
@@ -68,7 +58,7 @@ func Replay(ctx workflow.Context, in ReplayInput) (ReplayStatus, error) {
 	}
 	s := &r.in.Status
 	if s.StartedAt == 0 {
-		*s = ReplayStatus{ID: in.ID, State: ReplayRunning, Filter: in.Filter, Actor: in.Actor, Expected: in.Expected,
+		*s = ReplayStatus{ID: in.ID, State: holdfast.ReplayRunning, Filter: in.Filter, Actor: in.Actor, Expected: in.Expected,
 			StartedAt: workflow.Now(ctx).UnixMilli()}
 	}
 	if err := workflow.SetQueryHandler(ctx, QueryStatus, func() (ReplayStatus, error) { return r.in.Status, nil }); err != nil {
@@ -78,7 +68,7 @@ func Replay(ctx workflow.Context, in ReplayInput) (ReplayStatus, error) {
 		if err := r.listen(ctx); err != nil {
 			return *s, err
 		}
-		if s.State == ReplayCancelled {
+		if s.State == holdfast.ReplayCancelled {
 			break
 		}
 		if page >= replayPagesPerRun || workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
@@ -89,7 +79,7 @@ func Replay(ctx workflow.Context, in ReplayInput) (ReplayStatus, error) {
 			return *s, err
 		}
 		if done {
-			s.State = ReplayDone
+			s.State = holdfast.ReplayDone
 			break
 		}
 	}
@@ -135,15 +125,15 @@ func (r *replay) listen(ctx workflow.Context) error {
 	s := &r.in.Status
 	for {
 		for r.resume.ReceiveAsync(nil) {
-			s.State = ReplayRunning
+			s.State = holdfast.ReplayRunning
 		}
 		for r.pause.ReceiveAsync(nil) {
-			s.State = ReplayPaused
+			s.State = holdfast.ReplayPaused
 		}
 		for r.cancel.ReceiveAsync(nil) {
-			s.State = ReplayCancelled
+			s.State = holdfast.ReplayCancelled
 		}
-		if s.State != ReplayPaused {
+		if s.State != holdfast.ReplayPaused {
 			return nil
 		}
 		if err := workflow.Await(ctx, func() bool { return r.resume.Len()+r.cancel.Len() > 0 }); err != nil {

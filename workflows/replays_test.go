@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/emprops/holdfast"
 	"github.com/emprops/holdfast/activities"
 	"github.com/emprops/holdfast/workflows"
 )
@@ -66,7 +67,7 @@ func TestReplay_goesThroughAllPagesAtItsPace(t *testing.T) {
 	var s workflows.ReplayStatus
 	require.NoError(t, env.GetWorkflowResult(&s))
 	require.Equal(t, []string{"", "a", "b"}, tokens)
-	require.Equal(t, workflows.ReplayDone, s.State)
+	require.Equal(t, holdfast.ReplayDone, s.State)
 	require.Equal(t, []any{int64(201), int64(2), "x: gone", int64(203), "ann"}, []any{s.Replayed, s.Refused, s.LastRefusal, s.Expected, s.Actor})
 	require.GreaterOrEqual(t, time.UnixMilli(s.EndedAt).Sub(began), 1980*time.Millisecond, "198 deliveries at 100 per second")
 }
@@ -81,7 +82,7 @@ func TestReplay_pausesResumesAndIsCancelled(t *testing.T) {
 	var whilePaused int
 	env.RegisterDelayedCallback(func() { env.SignalWorkflow(workflows.SignalPause, nil) }, 5500*time.Millisecond)
 	env.RegisterDelayedCallback(func() {
-		require.Equal(t, workflows.ReplayPaused, replayStatus(t, env).State)
+		require.Equal(t, holdfast.ReplayPaused, replayStatus(t, env).State)
 		whilePaused = pages
 	}, 7*time.Second)
 	env.RegisterDelayedCallback(func() {
@@ -90,14 +91,14 @@ func TestReplay_pausesResumesAndIsCancelled(t *testing.T) {
 	}, time.Hour)
 	env.RegisterDelayedCallback(func() {
 		require.Greater(t, pages, whilePaused)
-		require.Equal(t, workflows.ReplayRunning, replayStatus(t, env).State)
+		require.Equal(t, holdfast.ReplayRunning, replayStatus(t, env).State)
 		env.SignalWorkflow(workflows.SignalCancel, nil)
 	}, time.Hour+3*time.Second)
 	env.ExecuteWorkflow(workflows.TypeReplay, workflows.ReplayInput{ID: "r", PerSecond: 10})
 	require.NoError(t, env.GetWorkflowError())
 	var s workflows.ReplayStatus
 	require.NoError(t, env.GetWorkflowResult(&s))
-	require.Equal(t, workflows.ReplayCancelled, s.State)
+	require.Equal(t, holdfast.ReplayCancelled, s.State)
 	require.Equal(t, int64(pages)*10, s.Replayed)
 }
 
@@ -111,7 +112,7 @@ func TestReplay_carriesItsProgressToItsNextRun(t *testing.T) {
 	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(next.Input, &in))
 	require.Equal(t, "more", in.PageToken)
 	require.Equal(t, int64(3000), in.Status.Replayed)
-	require.Equal(t, workflows.ReplayRunning, in.Status.State)
+	require.Equal(t, holdfast.ReplayRunning, in.Status.State)
 }
 
 // sweepEnv runs Sweep on pages that the function hands out.

@@ -47,10 +47,10 @@ func (d *deliveryControl) Cancel(ctx context.Context, webhookID, eventID, reason
 }
 
 // Matching counts state by state: a count over one state reads no more than the states of records.
-func (d *deliveryControl) Matching(ctx context.Context, f server.ReplayFilter) (n int64, exact bool, err error) {
+func (d *deliveryControl) Matching(ctx context.Context, f holdfast.ReplayFilter) (n int64, exact bool, err error) {
 	exact = true
 	for _, state := range f.States {
-		count, whole, err := d.store.CountDeliveries(ctx, storedFilter(activities.ReplayFilter(f), state))
+		count, whole, err := d.store.CountDeliveries(ctx, storedFilter(f, state))
 		if err != nil {
 			return 0, false, err
 		}
@@ -65,7 +65,7 @@ func (d *deliveryControl) Replay(ctx context.Context, r server.ReplayRequest, ex
 		id = ulid.Make().String()
 	}
 	err := d.replays.Start(ctx, workflows.ReplayInput{
-		ID: id, Filter: activities.ReplayFilter(r.Filter), Actor: r.Actor, PerSecond: r.PerSecond, Expected: expected,
+		ID: id, Filter: r.Filter, Actor: r.Actor, PerSecond: r.PerSecond, Expected: expected,
 	})
 	if err != nil {
 		return server.Replay{}, err
@@ -76,7 +76,7 @@ func (d *deliveryControl) Replay(ctx context.Context, r server.ReplayRequest, ex
 func (d *deliveryControl) ReplayStatus(ctx context.Context, id string) (server.Replay, error) {
 	s, err := d.replays.Status(ctx, id)
 	return server.Replay{
-		ID: id, State: server.ReplayState(s.State), Filter: server.ReplayFilter(s.Filter), Expected: s.Expected,
+		ID: id, State: s.State, Filter: s.Filter, Expected: s.Expected,
 		Replayed: s.Replayed, Refused: s.Refused, LastRefusal: s.LastRefusal, Actor: s.Actor,
 		StartedAt: s.StartedAt, EndedAt: s.EndedAt, WorkflowID: workflows.ReplayWorkflowID(id),
 	}, err
@@ -142,7 +142,7 @@ func reopen(store *redisstore.Store) func(context.Context, *holdfast.Delivery) e
 type deliveryList struct{ store *redisstore.Store }
 
 func (l deliveryList) ListDeliveries(
-	ctx context.Context, f activities.ReplayFilter, size int, token string,
+	ctx context.Context, f holdfast.ReplayFilter, size int, token string,
 ) ([]*holdfast.Delivery, string, error) {
 	var state holdfast.DeliveryState
 	if len(f.States) == 1 {
@@ -159,7 +159,7 @@ func (l deliveryList) ListDeliveries(
 }
 
 // storedFilter spells a filter for the storage, whose To is included.
-func storedFilter(f activities.ReplayFilter, state holdfast.DeliveryState) redisstore.DeliveryFilter {
+func storedFilter(f holdfast.ReplayFilter, state holdfast.DeliveryState) redisstore.DeliveryFilter {
 	out := redisstore.DeliveryFilter{WebhookID: f.WebhookID, EventType: f.EventType, State: state, From: f.From}
 	if f.To > 0 {
 		out.To = f.To - 1
