@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -80,6 +81,12 @@ func newCluster(tb testing.TB) *cluster {
 func (c *cluster) store() *redisstore.Store {
 	c.tb.Helper()
 	return redisstore.New(testkit.RedisClient(c.tb, c.redis), redisstore.Options{})
+}
+
+// askedOfEMPROPS lists what EMPROPS was asked about webhooks. The consistency check asks it for its health besides, at
+// times that no test knows.
+func (c *cluster) askedOfEMPROPS() []standin.Request {
+	return slices.DeleteFunc(c.emprops.Log(), func(r standin.Request) bool { return r.Path == "/health" })
 }
 
 // await polls for what takes several round trips of several services, patiently and not too often: each look costs them.

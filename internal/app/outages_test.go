@@ -98,7 +98,7 @@ func TestG1_G5_RegisteringWhileRedisIsDownIsNeverConfirmed(t *testing.T) {
 		last := r.GetSteps()[len(r.GetSteps())-1]
 		return last.GetName() == "write" && last.GetAttempts() > 1
 	})
-	require.Empty(t, c.emprops.Log(), "nothing is confirmed that is not written")
+	require.Empty(t, c.askedOfEMPROPS(), "nothing is confirmed that is not written")
 	require.NoError(t, c.redis.Restart(t.Context()))
 	n.awaitRegistration(t, id, confirmed)
 	require.Len(t, n.publish(t, "job_submitted", `{}`).GetDeliveries(), 1)
@@ -195,7 +195,7 @@ func TestD11_TemporalLostDuringARegistrationIsPending(t *testing.T) {
 		}
 		answered <- got
 	}()
-	awaitTrue(t, "EMPROPS to be asked", func() bool { return len(c.emprops.Log()) > 0 })
+	awaitTrue(t, "EMPROPS to be asked", func() bool { return len(c.askedOfEMPROPS()) > 0 })
 	way.Cut()
 	got := <-answered
 	require.Equal(t, id, got.GetWebhook().GetId())

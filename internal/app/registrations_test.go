@@ -41,7 +41,7 @@ func TestG1_D11_RegisterProvesAndDelivers(t *testing.T) {
 	redis := testkit.RedisClient(t, c.redis)
 	require.True(t, redis.HExists(t.Context(), "webhooks:registry", id).Val())
 	require.True(t, redis.SIsMember(t.Context(), "webhooks:active", id).Val())
-	requests := c.emprops.Log()
+	requests := c.askedOfEMPROPS()
 	require.Equal(t, "GET", requests[len(requests)-1].Method, "EMPROPS was read back")
 
 	published := n.publish(t, "job_submitted", `{"job_id":"j1"}`)
