@@ -23,6 +23,8 @@ type Event struct {
 	// Data is a JSON object in the exact bytes that JavaScript's JSON.stringify would give (CONTRACT 4.3), so that
 	// receivers that verify over re-serialised JSON accept the body.
 	Data json.RawMessage `json:"data"`
+	// Test marks an event that was made up to try a webhook out; its payload says so (CONTRACT 4.5). It is never stored.
+	Test bool `json:"-"`
 }
 
 // Size is the event's weight in bytes against the bounds of queues and groups.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/stretchr/testify/require"
@@ -38,6 +39,7 @@ type fakes struct {
 	list         func(context.Context, server.DeliveryFilter, int, string) ([]*holdfast.Delivery, string, error)
 	delivery     func(context.Context, string, string) (*holdfast.Delivery, error)
 	control      fakeControl
+	test         func(ctx context.Context, webhookID string, eventTypes []string, timeout time.Duration) ([]server.TestedEvent, error)
 	webhooks     []*holdfast.Webhook
 	webhooksErr  error
 	stats        map[string]server.WebhookStats
@@ -105,6 +107,10 @@ func (f *fakes) Webhook(_ context.Context, id string) (*holdfast.Webhook, error)
 		}
 	}
 	return nil, holdfast.Errorf(holdfast.CodeNotFound, "webhook %s does not exist", id)
+}
+
+func (f *fakes) Test(ctx context.Context, webhookID string, eventTypes []string, timeout time.Duration) ([]server.TestedEvent, error) {
+	return f.test(ctx, webhookID, eventTypes, timeout)
 }
 
 func (f *fakes) List(context.Context) ([]*holdfast.Webhook, error) { return f.webhooks, f.webhooksErr }
@@ -176,7 +182,7 @@ func setup(t *testing.T, options ...func(*server.Options)) *bundle {
 		option(&o)
 	}
 	handler := server.New(server.Deps{
-		Registrations: f, Webhooks: f, Events: f, Deliveries: f, Control: &f.control, Receivers: f, Operations: &f.operations, Checker: f, Logger: zap.New(core),
+		Registrations: f, Webhooks: f, Tests: f, Events: f, Deliveries: f, Control: &f.control, Receivers: f, Operations: &f.operations, Checker: f, Logger: zap.New(core),
 	}, o)
 	listener := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
 	httpServer := server.NewHTTPServer(handler, zap.NewNop())

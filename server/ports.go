@@ -115,6 +115,21 @@ type Webhooks interface {
 	Stats(ctx context.Context, id string) (WebhookStats, error)
 }
 
+// TestedEvent is a test event and what came of it. The attempt has no timestamp when no request was made.
+type TestedEvent struct {
+	Event   *holdfast.Event
+	Payload []byte // the request's body
+	Attempt holdfast.Attempt
+}
+
+// Tests tries webhooks out.
+type Tests interface {
+	// Test sends one test event of each type now, of all that the webhook is subscribed to for none, and returns what came
+	// of each; what has no answer when the timeout ends has failed. It returns CodeNotFound, CodeInvalid with field paths
+	// ("eventTypes[0]"), CodeExhausted while another test of the webhook is under way here, and CodeUnavailable.
+	Test(ctx context.Context, webhookID string, eventTypes []string, timeout time.Duration) ([]TestedEvent, error)
+}
+
 // DeliveryRef names a delivery that an event led to.
 type DeliveryRef struct {
 	ID        string

@@ -36,11 +36,16 @@ func waitOf(ctx context.Context, d *durationpb.Duration) (time.Duration, []holdf
 			return 0, []holdfast.Violation{{Field: "wait", Description: fmt.Sprintf("must be between 0s and %s", MaxWait)}}
 		}
 	}
+	return withinDeadline(ctx, wait), nil
+}
+
+// withinDeadline bounds a wait by the caller's deadline.
+func withinDeadline(ctx context.Context, wait time.Duration) time.Duration {
 	if deadline, ok := ctx.Deadline(); ok {
 		left := time.Until(deadline)
 		wait = min(wait, max(0, left-min(answerMargin, left/4)))
 	}
-	return wait, nil
+	return wait
 }
 
 // pageSizeOf returns the size of a page: the default for 0, the maximum for more.

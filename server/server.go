@@ -23,6 +23,7 @@ const compressMinBytes = 16 << 10
 type Deps struct {
 	Registrations Registrations
 	Webhooks      Webhooks
+	Tests         Tests
 	Events        Events
 	Deliveries    Deliveries
 	Control       DeliveryControl
@@ -56,7 +57,8 @@ func New(d Deps, o Options) http.Handler {
 	}
 	mux := http.NewServeMux()
 	opts := handlerOptions(d.Logger, o)
-	mux.Handle(holdfastv1connect.NewWebhookServiceHandler(&webhooks{d.Registrations, d.Webhooks, o.RetryPolicy.Merged(holdfast.DefaultRetryPolicy())}, opts...))
+	retry := o.RetryPolicy.Merged(holdfast.DefaultRetryPolicy())
+	mux.Handle(holdfastv1connect.NewWebhookServiceHandler(&webhooks{d.Registrations, d.Webhooks, d.Tests, retry}, opts...))
 	mux.Handle(holdfastv1connect.NewEventServiceHandler(&events{d.Events}, opts...))
 	links := temporalLinks{o.TemporalUIBase, o.TemporalNamespace}
 	mux.Handle(holdfastv1connect.NewDeliveryServiceHandler(&deliveries{d.Deliveries, d.Control, links}, opts...))

@@ -14,6 +14,7 @@ import (
 type webhooks struct {
 	registrations Registrations
 	webhooks      Webhooks
+	tests         Tests
 	retry         holdfast.RetryPolicy
 }
 

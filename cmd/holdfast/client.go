@@ -28,6 +28,7 @@ type clientCommand struct {
 	takes  string                            // its argument, "" for none
 	does   string                            // one line
 	waits  bool                              // whether there is an outcome to wait for
+	lasts  time.Duration                     // how long the answer may take by itself
 	define func(fs *pflag.FlagSet) operation // adds its own flags and returns what it does
 }
 
@@ -129,7 +130,7 @@ func (c *clientCommand) run(ctx context.Context, args []string, p program) int {
 	if err != nil {
 		return c.failed(p, *address, err)
 	}
-	err = do(ctx, newClient(p, *address, *asJSON, *wait), id)
+	err = do(ctx, newClient(p, *address, *asJSON, *wait, c.lasts), id)
 	return c.failed(p, *address, err)
 }
 
@@ -156,8 +157,8 @@ func reachable(address string) error {
 // travel is what an answer may take beyond the wait.
 const travel = 15 * time.Second
 
-func newClient(p program, address string, asJSON bool, wait time.Duration) *client {
-	h := &http.Client{Timeout: wait + travel}
+func newClient(p program, address string, asJSON bool, wait, lasts time.Duration) *client {
+	h := &http.Client{Timeout: wait + lasts + travel}
 	actor := connect.WithInterceptors(connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 			req.Header().Set(server.ActorHeader, cmp.Or(variable(p.environ, "USER"), "cli"))

@@ -32,6 +32,7 @@ type memory struct {
 	report   holdfast.ConsistencyReport
 	checks   int
 	alerts   []holdfast.Alert
+	tested   []string // event types
 }
 
 func (m *memory) Register(_ context.Context, r server.RegisterRequest) (server.RegisterResult, error) {
@@ -147,6 +148,22 @@ func (m *memory) Stats(ctx context.Context, id string) (server.WebhookStats, err
 	return server.WebhookStats{Attempts: 3, SuccessfulAttempts: 2, FailedAttempts: 1, Delivered: 2, P95MS: 12.5}, err
 }
 
+func (m *memory) Test(_ context.Context, id string, eventTypes []string, timeout time.Duration) ([]server.TestedEvent, error) {
+	m.tested, m.waited = eventTypes, timeout
+	if eventTypes[0] == "worker_status" {
+		return nil, holdfast.Invalid([]holdfast.Violation{{Field: "eventTypes[0]", Description: "is not an event type that the webhook is subscribed to"}})
+	}
+	var tested []server.TestedEvent
+	for _, eventType := range eventTypes {
+		a := holdfast.Attempt{Success: true, ResponseStatus: 204, DurationMS: 1.5, Timestamp: 1000}
+		if eventType == "job_failed" {
+			a = holdfast.Attempt{ErrorClass: holdfast.ClassStatus, ErrorMessage: "HTTP 500", ResponseStatus: 500, ResponseBody: "\x1b[31m" + strings.Repeat("x", 100)}
+		}
+		tested = append(tested, server.TestedEvent{Event: &holdfast.Event{ID: "test_" + id, Type: eventType}, Payload: []byte("{}"), Attempt: a})
+	}
+	return tested, nil
+}
+
 func (m *memory) Overview(context.Context) (server.Overview, error) { return server.Overview{}, nil }
 
 func (m *memory) ConsistencyReports(context.Context, int) ([]holdfast.ConsistencyReport, error) {
@@ -186,7 +203,7 @@ type session struct {
 func newSession(t *testing.T) *session {
 	t.Helper()
 	m := &memory{status: holdfast.RegistrationConfirmed}
-	s := httptest.NewServer(server.New(server.Deps{Registrations: m, Webhooks: m, Operations: m}, server.Options{}))
+	s := httptest.NewServer(server.New(server.Deps{Registrations: m, Webhooks: m, Tests: m, Operations: m}, server.Options{}))
 	t.Cleanup(s.Close)
 	return &session{m, t, []string{"HOLDFAST_SERVER=" + s.URL, "USER=ada"}}
 }
@@ -270,6 +287,33 @@ func TestWebhookCommands_theWholeLife(t *testing.T) {
 
 	require.Regexp(t, `(?m)^operation +delete$`, s.ok("webhook", "delete", "wh_1", "--wait", "0s"))
 	require.Empty(t, s.webhooks)
+}
+
+func TestD35_WebhookTest_tellsWhatCameOfEachEventAndFailsWithAny(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	text := s.ok("webhook", "test", "wh_1", "--event-type", "complete_job", "--timeout", "3s")
+	require.Regexp(t, `(?m)^complete_job +yes +204 +1.5ms +- +- +-$`, text)
+	require.Equal(t, 3*time.Second, s.waited)
+
+	code, text, stderr := s.run("webhook", "test", "wh_1", "--event-type", "complete_job", "--event-type", "job_failed")
+	require.Equal(t, exitError, code)
+	require.Regexp(t, `(?m)^job_failed +no +500 +0s +status +HTTP 500 +\[31mx{55}…$`, text)
+	require.Contains(t, stderr, "1 of 2 test events were not delivered")
+
+	code, text, _ = s.run("webhook", "test", "wh_1", "--event-type", "job_failed", "--json")
+	require.Equal(t, exitError, code)
+	var answer struct{ Results []map[string]any }
+	require.NoError(t, json.Unmarshal([]byte(text), &answer))
+	require.Equal(t, false, answer.Results[0]["delivered"])
+	require.Equal(t, "{}", answer.Results[0]["payload"])
+
+	code, _, stderr = s.run("webhook", "test", "wh_1", "--event-type", "worker_status")
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "--event-type is not an event type that the webhook is subscribed to")
+	code, _, stderr = s.run("webhook", "test", "wh_1", "--timeout", "61s")
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "--timeout must be between 100ms and 1m0s")
 }
 
 func TestWebhookList_readsEveryPage(t *testing.T) {

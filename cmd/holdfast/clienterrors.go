@@ -85,17 +85,18 @@ func (c *clientCommand) violations(answer *connect.Error, text string) string {
 var requestFlags = map[string]string{
 	"id": "ID", "webhookId": "ID", "wait": "--wait", "expectedRevision": "--expected-revision", "requestId": "--request-id",
 	"idempotencyKey": "--idempotency-key", "updateMask": "--clear", "reason": "--reason", "overlap": "--overlap",
-	"secret": "--secret", "state": "--state", "eventType": "--event-type",
+	"secret": "--secret", "state": "--state", "eventType": "--event-type", "eventTypes": "--event-type", "timeout": "--timeout",
 }
 
 var index = regexp.MustCompile(`\[\d+\]$`)
 
 // flagOf names the flag that sets a field, and the field where they are spelled differently.
 func flagOf(field string) string {
-	if flag := requestFlags[field]; flag != "" {
+	whole := index.ReplaceAllString(field, "")
+	if flag := requestFlags[whole]; flag != "" {
 		return flag
 	}
-	path, ofWebhook := strings.CutPrefix(index.ReplaceAllString(field, ""), "webhook.")
+	path, ofWebhook := strings.CutPrefix(whole, "webhook.")
 	for path := path; ofWebhook && path != ""; path = path[:max(0, strings.LastIndexByte(path, '.'))] {
 		for _, s := range webhookSettings {
 			if s.path == path || strings.HasPrefix(s.path, path+".") {

@@ -26,6 +26,7 @@ var webhookCommands = []clientCommand{
 	{name: "webhook disconnect", takes: "ID", does: "stop deliveries; events are held", waits: true, define: disconnectWebhook},
 	{name: "webhook reconnect", takes: "ID", does: "end a disconnection and release what is held", waits: true, define: reconnectWebhook},
 	{name: "webhook rotate-secret", takes: "ID", does: "replace the signing secret", waits: true, define: rotateSecret},
+	{name: "webhook test", takes: "ID", does: "send a test event of each type now and show what came of it", lasts: server.MaxTestTimeout, define: testWebhook},
 	{name: "webhook status", takes: "ID", does: "show a registration's audit trail and the webhook's counters", define: webhookStatus},
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/emprops/holdfast/internal/redisstore"
 	"github.com/emprops/holdfast/internal/registry"
 	"github.com/emprops/holdfast/internal/temporalclient"
+	"github.com/emprops/holdfast/internal/testevents"
 	"github.com/emprops/holdfast/server"
 	"github.com/emprops/holdfast/workflows"
 )
@@ -175,6 +176,20 @@ func (w *webhooks) Stats(ctx context.Context, id string) (server.WebhookStats, e
 		LastAttemptAt: s.LastDeliveryAt, LastSuccessAt: s.LastSuccessAt, LastFailureAt: s.LastFailureAt,
 		AverageResponseMS: s.AverageMS, P50MS: s.P50MS, P95MS: s.P95MS, P99MS: s.P99MS,
 	}, nil
+}
+
+// webhookTests is the API's way to try webhooks out.
+type webhookTests struct{ tester *testevents.Tester }
+
+func (t webhookTests) Test(
+	ctx context.Context, webhookID string, eventTypes []string, timeout time.Duration,
+) ([]server.TestedEvent, error) {
+	sent, err := t.tester.Test(ctx, webhookID, eventTypes, timeout)
+	out := make([]server.TestedEvent, len(sent))
+	for i := range sent {
+		out[i] = server.TestedEvent(sent[i])
+	}
+	return out, err
 }
 
 // events is the API's way to the dispatcher.

@@ -26,6 +26,7 @@ import (
 	"github.com/emprops/holdfast/internal/registry"
 	"github.com/emprops/holdfast/internal/seal"
 	"github.com/emprops/holdfast/internal/temporalclient"
+	"github.com/emprops/holdfast/internal/testevents"
 	"github.com/emprops/holdfast/server"
 	"github.com/emprops/holdfast/worker"
 	"github.com/emprops/holdfast/workflows"
@@ -179,10 +180,12 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 	if cfg.Ingress.PubSub {
 		a.ingress = jobevents.New(a.redis, a.dispatcher, jobevents.Options{Logger: a.logger, ProgressInterval: cfg.Ingress.ProgressThrottle})
 	}
+	readable := &webhooks{a.registry, a.store}
 	read := deliveries{a.store, &temporalclient.Deliveries{Client: a.temporal}}
 	a.http = server.NewHTTPServer(server.New(server.Deps{
 		Registrations: &registrations{registrationClient, policy, time.Now},
-		Webhooks:      &webhooks{a.registry, a.store}, Events: events{a.dispatcher}, Deliveries: read,
+		Webhooks:      readable, Tests: webhookTests{&testevents.Tester{Webhooks: readable, Sender: sender}},
+		Events: events{a.dispatcher}, Deliveries: read,
 		Control:    &deliveryControl{read, a.store, control, &temporalclient.Replays{Client: a.temporal}},
 		Operations: &operations{a.store, a.registry, a.consistency, a.health},
 		Receivers:  testReceivers{a.store}, Checker: a.health, Logger: a.logger,

@@ -20,6 +20,9 @@ const (
 func (s *Sender) appendPayload(dst []byte, w *holdfast.Webhook, e *holdfast.Event) (body []byte, contentType string, ok bool) {
 	switch w.Format {
 	case "", holdfast.FormatEnvelope:
+		if e.Test {
+			return appendTestEnvelope(dst, w.ID, e), contentTypeJSON, true
+		}
 		return AppendEnvelope(dst, w.ID, e), contentTypeJSON, true
 	case holdfast.FormatStandard:
 		return AppendStandard(dst, e), contentTypeJSON, true
@@ -27,6 +30,15 @@ func (s *Sender) appendPayload(dst []byte, w *holdfast.Webhook, e *holdfast.Even
 		return AppendCloudEvent(dst, s.source, w.ID, e), contentTypeCloudEvents, true
 	}
 	return dst, "", false
+}
+
+// Payload is the body of every request that carries the event to the webhook: nil in a format that is not known.
+func (s *Sender) Payload(w *holdfast.Webhook, e *holdfast.Event) []byte {
+	body, _, ok := s.appendPayload(make([]byte, 0, s.payloadOverhead(w, e)+len(e.Data)), w, e)
+	if !ok {
+		return nil
+	}
+	return body
 }
 
 // payloadOverhead is room for what the format with the longest frame puts around the data.
@@ -48,18 +60,41 @@ func AppendEnvelope(dst []byte, webhookID string, e *holdfast.Event) []byte {
 	return appendData(dst, e)
 }
 
+// appendTestEnvelope appends the original's envelope of test events, whose keys come in another order (CONTRACT 4.5).
+func appendTestEnvelope(dst []byte, webhookID string, e *holdfast.Event) []byte {
+	dst = append(dst, `{"event_id":`...)
+	dst = jsjson.AppendString(dst, e.ID)
+	dst = append(dst, `,"timestamp":`...)
+	dst = strconv.AppendInt(dst, e.Timestamp, 10)
+	dst = append(dst, `,"webhook_id":`...)
+	dst = jsjson.AppendString(dst, webhookID)
+	dst = appendTestMetadata(dst, e)
+	dst = append(dst, `,"event_type":`...)
+	dst = jsjson.AppendString(dst, e.Type)
+	return appendData(dst, e)
+}
+
+func appendTestMetadata(dst []byte, e *holdfast.Event) []byte {
+	dst = append(dst, `,"metadata":{"original_timestamp":`...)
+	dst = strconv.AppendInt(dst, e.Timestamp, 10)
+	return append(dst, `,"test_event":true}`...)
+}
+
 // AppendStandard appends the payload that the Standard Webhooks specification recommends ("Payload structure"). The id is
-// in the header webhook-id.
+// in the header webhook-id. A test event has the envelope's metadata besides.
 func AppendStandard(dst []byte, e *holdfast.Event) []byte {
 	dst = append(dst, `{"type":`...)
 	dst = jsjson.AppendString(dst, e.Type)
 	dst = append(dst, `,"timestamp":"`...)
 	dst = append(appendTime(dst, e.Timestamp), '"')
+	if e.Test {
+		dst = appendTestMetadata(dst, e)
+	}
 	return appendData(dst, e)
 }
 
 // AppendCloudEvent appends the event in structured JSON (CloudEvents 1.0, JSON format 1.0). The webhook's id is in the
-// extension attribute webhookid.
+// extension attribute webhookid; a test event has the attribute testevent besides.
 func AppendCloudEvent(dst []byte, source, webhookID string, e *holdfast.Event) []byte {
 	dst = append(dst, `{"specversion":"1.0","id":`...)
 	dst = jsjson.AppendString(dst, e.ID)
@@ -71,6 +106,9 @@ func AppendCloudEvent(dst []byte, source, webhookID string, e *holdfast.Event) [
 	dst = appendTime(dst, e.Timestamp)
 	dst = append(dst, `","datacontenttype":"application/json","webhookid":`...)
 	dst = jsjson.AppendString(dst, webhookID)
+	if e.Test {
+		dst = append(dst, `,"testevent":true`...)
+	}
 	return appendData(dst, e)
 }
 

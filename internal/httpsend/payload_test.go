@@ -147,6 +147,33 @@ process.stdout.write(JSON.stringify(body));`)
 	}
 }
 
+// A test event says that it is one, in the original's envelope with the original's order of keys (CONTRACT 4.5).
+func TestD35_TestEventsAreMarkedInEveryFormat(t *testing.T) {
+	t.Parallel()
+	url, requests := capture(t)
+	s := newSender(t, Config{Source: "/jobs"})
+	e := newEvent()
+	e.Test = true
+	for format, want := range map[holdfast.PayloadFormat]string{
+		holdfast.FormatEnvelope: `{"event_id":"evt_1","timestamp":1718000000123,"webhook_id":"wh_1",` +
+			`"metadata":{"original_timestamp":1718000000123,"test_event":true},"event_type":"job_failed","data":{"3":[1e+21],"job_id":"<é>"}}`,
+		holdfast.FormatStandard: `{"type":"job_failed","timestamp":"2024-06-10T06:13:20.123Z",` +
+			`"metadata":{"original_timestamp":1718000000123,"test_event":true},"data":{"3":[1e+21],"job_id":"<é>"}}`,
+		holdfast.FormatCloudEvents: `{"specversion":"1.0","id":"evt_1","source":"/jobs","type":"job_failed","time":"2024-06-10T06:13:20.123Z",` +
+			`"datacontenttype":"application/json","webhookid":"wh_1","testevent":true,"data":{"3":[1e+21],"job_id":"<é>"}}`,
+	} {
+		w := newWebhook(url)
+		w.Format = format
+		a, err := s.Send(t.Context(), w, e, 1)
+		require.NoError(t, err)
+		require.True(t, a.Success, a.ErrorMessage)
+		require.Equal(t, want, string((<-requests).body))
+		require.Equal(t, want, string(s.Payload(w, e)))
+		require.LessOrEqual(t, len(want), s.payloadOverhead(w, e)+len(e.Data), "one allocation holds it")
+	}
+	require.Nil(t, s.Payload(&holdfast.Webhook{Format: "gopher"}, e))
+}
+
 func TestAuthorizationOfTheReceiver(t *testing.T) {
 	t.Parallel()
 	url, requests := capture(t)

@@ -13,8 +13,12 @@ type message struct {
 	stamp  json.RawMessage // the timestamp when truthy, now otherwise (CONTRACT 2.2)
 }
 
-// field appends one key of an event's data, or nothing when the message lacks it.
-type field func(m *message, data *object)
+// field is one key of an event's data.
+type field struct {
+	key    string
+	chosen []string                       // the keys inside it that go along, where only some do
+	add    func(m *message, data *object) // appends it, or nothing when the message lacks it
+}
 
 // object is a JSON object under construction.
 type object struct{ bytes []byte }
@@ -41,65 +45,65 @@ func (o *object) close() []byte {
 func common(key string) field { return commonFrom(key, key) }
 
 func commonFrom(key, source string) field {
-	return func(m *message, data *object) {
+	return field{key: key, add: func(m *message, data *object) {
 		if v := m.fields[source]; truthy(v) {
 			data.add(key, v)
 		}
-	}
+	}}
 }
 
 // copied is a key that goes along as it is: null, false, 0 and "" too (CONTRACT 4.4).
 func copied(key string) field { return copiedFrom(key, key) }
 
 func copiedFrom(key, source string) field {
-	return func(m *message, data *object) {
+	return field{key: key, add: func(m *message, data *object) {
 		if v, ok := m.fields[source]; ok {
 			data.add(key, v)
 		}
-	}
+	}}
 }
 
 // either takes the source when truthy and else the other one as it is, as JavaScript's || does.
 func either(key, source, other string) field {
-	return func(m *message, data *object) {
+	return field{key: key, add: func(m *message, data *object) {
 		if v := m.fields[source]; truthy(v) {
 			data.add(key, v)
 		} else if v, ok := m.fields[other]; ok {
 			data.add(key, v)
 		}
-	}
+	}}
 }
 
 // defaulted is a key that is always there: the message's value when truthy, the literal otherwise.
 func defaulted(key, literal string) field {
-	return func(m *message, data *object) {
+	return field{key: key, add: func(m *message, data *object) {
 		if v := m.fields[key]; truthy(v) {
 			data.add(key, v)
 		} else {
 			data.add(key, json.RawMessage(literal))
 		}
-	}
+	}}
 }
 
 // stamped is a key that is always there: the source when truthy, the message's time otherwise.
 func stamped(key, source string) field {
-	return func(m *message, data *object) {
+	return field{key: key, add: func(m *message, data *object) {
 		if v := m.fields[source]; truthy(v) {
 			data.add(key, v)
 		} else {
 			data.add(key, m.stamp)
 		}
-	}
+	}}
 }
 
 // literal is a key with a fixed value.
 func literal(key, value string) field {
-	return func(_ *message, data *object) { data.add(key, json.RawMessage(value)) }
+	return field{key: key, add: func(_ *message, data *object) { data.add(key, json.RawMessage(value)) }}
 }
 
 // picked is an object of which only the given keys go along; anything but an object goes as it is.
 func picked(key string, keys ...string) field {
-	return func(m *message, data *object) {
+	return field{key: key, chosen: keys, add: func(m *message, data *object) {
 		v, ok := m.fields[key]
 		if !ok {
 			return
@@ -109,13 +113,13 @@ func picked(key string, keys ...string) field {
 			if json.Unmarshal(v, &inner.fields) == nil {
 				var o object
 				for _, k := range keys {
-					copied(k)(&inner, &o)
+					copied(k).add(&inner, &o)
 				}
 				v = o.close()
 			}
 		}
 		data.add(key, v)
-	}
+	}}
 }
 
 func integer(n int64) json.RawMessage { return strconv.AppendInt(nil, n, 10) }

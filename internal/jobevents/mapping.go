@@ -111,7 +111,7 @@ func mapMessage(channel string, raw []byte, now time.Time) (*mapped, error) {
 
 	var data object
 	for _, f := range fields {
-		f(&m, &data)
+		f.add(&m, &data)
 	}
 	var err error
 	if e.Data, err = jsjson.CanonicalObject(nil, data.close()); err != nil {

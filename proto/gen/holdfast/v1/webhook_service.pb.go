@@ -11,6 +11,7 @@ import (
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -971,6 +972,244 @@ func (x *RotateSecretResponse) GetSecret() string {
 	return ""
 }
 
+// TestWebhookRequest asks for a test.
+type TestWebhookRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The webhook's id.
+	WebhookId string `protobuf:"bytes,1,opt,name=webhook_id,json=webhookId,proto3" json:"webhook_id,omitempty"`
+	// The types of the events to send, each subscribed to by the webhook; all that it is subscribed to when empty.
+	EventTypes []string `protobuf:"bytes,2,rep,name=event_types,json=eventTypes,proto3" json:"event_types,omitempty"`
+	// How long the test may take: at most 60 s, which is the default, and never past the caller's deadline. A request that
+	// has no answer by then has failed.
+	Timeout       *durationpb.Duration `protobuf:"bytes,3,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestWebhookRequest) Reset() {
+	*x = TestWebhookRequest{}
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestWebhookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestWebhookRequest) ProtoMessage() {}
+
+func (x *TestWebhookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestWebhookRequest.ProtoReflect.Descriptor instead.
+func (*TestWebhookRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *TestWebhookRequest) GetWebhookId() string {
+	if x != nil {
+		return x.WebhookId
+	}
+	return ""
+}
+
+func (x *TestWebhookRequest) GetEventTypes() []string {
+	if x != nil {
+		return x.EventTypes
+	}
+	return nil
+}
+
+func (x *TestWebhookRequest) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+// TestWebhookResponse holds the results.
+type TestWebhookResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One result for each event type, in the order asked for or, without any, in that of the webhook.
+	Results       []*TestResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestWebhookResponse) Reset() {
+	*x = TestWebhookResponse{}
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestWebhookResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestWebhookResponse) ProtoMessage() {}
+
+func (x *TestWebhookResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestWebhookResponse.ProtoReflect.Descriptor instead.
+func (*TestWebhookResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *TestWebhookResponse) GetResults() []*TestResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// TestResult is what came of one test event.
+type TestResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The event's id, as the receiver saw it. It begins with "test_".
+	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// The event's type.
+	EventType string `protobuf:"bytes,2,opt,name=event_type,json=eventType,proto3" json:"event_type,omitempty"`
+	// Whether the receiver answered 2xx.
+	Delivered bool `protobuf:"varint,3,opt,name=delivered,proto3" json:"delivered,omitempty"`
+	// The status it answered; 0 without an answer.
+	ResponseStatus int32 `protobuf:"varint,4,opt,name=response_status,json=responseStatus,proto3" json:"response_status,omitempty"`
+	// When the request began; absent when none was made.
+	Time *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=time,proto3" json:"time,omitempty"`
+	// How long it took.
+	Duration *durationpb.Duration `protobuf:"bytes,6,opt,name=duration,proto3" json:"duration,omitempty"`
+	// What went wrong, for people; empty when nothing did.
+	Error string `protobuf:"bytes,7,opt,name=error,proto3" json:"error,omitempty"`
+	// What went wrong in one word, as in an Attempt; empty when nothing did.
+	ErrorClass string `protobuf:"bytes,8,opt,name=error_class,json=errorClass,proto3" json:"error_class,omitempty"`
+	// The beginning of the answer's body, bounded as in an Attempt.
+	ResponseBody string `protobuf:"bytes,9,opt,name=response_body,json=responseBody,proto3" json:"response_body,omitempty"`
+	// The request's body as it was sent.
+	Payload       string `protobuf:"bytes,10,opt,name=payload,proto3" json:"payload,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestResult) Reset() {
+	*x = TestResult{}
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestResult) ProtoMessage() {}
+
+func (x *TestResult) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestResult.ProtoReflect.Descriptor instead.
+func (*TestResult) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *TestResult) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+func (x *TestResult) GetEventType() string {
+	if x != nil {
+		return x.EventType
+	}
+	return ""
+}
+
+func (x *TestResult) GetDelivered() bool {
+	if x != nil {
+		return x.Delivered
+	}
+	return false
+}
+
+func (x *TestResult) GetResponseStatus() int32 {
+	if x != nil {
+		return x.ResponseStatus
+	}
+	return 0
+}
+
+func (x *TestResult) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *TestResult) GetDuration() *durationpb.Duration {
+	if x != nil {
+		return x.Duration
+	}
+	return nil
+}
+
+func (x *TestResult) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *TestResult) GetErrorClass() string {
+	if x != nil {
+		return x.ErrorClass
+	}
+	return ""
+}
+
+func (x *TestResult) GetResponseBody() string {
+	if x != nil {
+		return x.ResponseBody
+	}
+	return ""
+}
+
+func (x *TestResult) GetPayload() string {
+	if x != nil {
+		return x.Payload
+	}
+	return ""
+}
+
 // GetWebhookStatsRequest names a webhook.
 type GetWebhookStatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -982,7 +1221,7 @@ type GetWebhookStatsRequest struct {
 
 func (x *GetWebhookStatsRequest) Reset() {
 	*x = GetWebhookStatsRequest{}
-	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[14]
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -994,7 +1233,7 @@ func (x *GetWebhookStatsRequest) String() string {
 func (*GetWebhookStatsRequest) ProtoMessage() {}
 
 func (x *GetWebhookStatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[14]
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1007,7 +1246,7 @@ func (x *GetWebhookStatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWebhookStatsRequest.ProtoReflect.Descriptor instead.
 func (*GetWebhookStatsRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{14}
+	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetWebhookStatsRequest) GetId() string {
@@ -1028,7 +1267,7 @@ type GetWebhookStatsResponse struct {
 
 func (x *GetWebhookStatsResponse) Reset() {
 	*x = GetWebhookStatsResponse{}
-	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[15]
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1040,7 +1279,7 @@ func (x *GetWebhookStatsResponse) String() string {
 func (*GetWebhookStatsResponse) ProtoMessage() {}
 
 func (x *GetWebhookStatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[15]
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1053,7 +1292,7 @@ func (x *GetWebhookStatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWebhookStatsResponse.ProtoReflect.Descriptor instead.
 func (*GetWebhookStatsResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{15}
+	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetWebhookStatsResponse) GetStats() *WebhookStats {
@@ -1080,7 +1319,7 @@ type DeleteWebhookRequest struct {
 
 func (x *DeleteWebhookRequest) Reset() {
 	*x = DeleteWebhookRequest{}
-	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[16]
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1092,7 +1331,7 @@ func (x *DeleteWebhookRequest) String() string {
 func (*DeleteWebhookRequest) ProtoMessage() {}
 
 func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[16]
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1105,7 +1344,7 @@ func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookRequest.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{16}
+	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DeleteWebhookRequest) GetId() string {
@@ -1147,7 +1386,7 @@ type DeleteWebhookResponse struct {
 
 func (x *DeleteWebhookResponse) Reset() {
 	*x = DeleteWebhookResponse{}
-	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[17]
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1159,7 +1398,7 @@ func (x *DeleteWebhookResponse) String() string {
 func (*DeleteWebhookResponse) ProtoMessage() {}
 
 func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[17]
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1172,7 +1411,7 @@ func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookResponse.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{17}
+	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DeleteWebhookResponse) GetRegistration() *Registration {
@@ -1193,7 +1432,7 @@ type GetRegistrationRequest struct {
 
 func (x *GetRegistrationRequest) Reset() {
 	*x = GetRegistrationRequest{}
-	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[18]
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1205,7 +1444,7 @@ func (x *GetRegistrationRequest) String() string {
 func (*GetRegistrationRequest) ProtoMessage() {}
 
 func (x *GetRegistrationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[18]
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1218,7 +1457,7 @@ func (x *GetRegistrationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRegistrationRequest.ProtoReflect.Descriptor instead.
 func (*GetRegistrationRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{18}
+	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetRegistrationRequest) GetWebhookId() string {
@@ -1239,7 +1478,7 @@ type GetRegistrationResponse struct {
 
 func (x *GetRegistrationResponse) Reset() {
 	*x = GetRegistrationResponse{}
-	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[19]
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1251,7 +1490,7 @@ func (x *GetRegistrationResponse) String() string {
 func (*GetRegistrationResponse) ProtoMessage() {}
 
 func (x *GetRegistrationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[19]
+	mi := &file_holdfast_v1_webhook_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1264,7 +1503,7 @@ func (x *GetRegistrationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRegistrationResponse.ProtoReflect.Descriptor instead.
 func (*GetRegistrationResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{19}
+	return file_holdfast_v1_webhook_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetRegistrationResponse) GetRegistration() *Registration {
@@ -1278,7 +1517,7 @@ var File_holdfast_v1_webhook_service_proto protoreflect.FileDescriptor
 
 const file_holdfast_v1_webhook_service_proto_rawDesc = "" +
 	"\n" +
-	"!holdfast/v1/webhook_service.proto\x12\vholdfast.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1eholdfast/v1/registration.proto\x1a\x19holdfast/v1/webhook.proto\"\xa5\x01\n" +
+	"!holdfast/v1/webhook_service.proto\x12\vholdfast.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1eholdfast/v1/registration.proto\x1a\x19holdfast/v1/webhook.proto\"\xa5\x01\n" +
 	"\x16RegisterWebhookRequest\x123\n" +
 	"\awebhook\x18\x01 \x01(\v2\x19.holdfast.v1.WebhookInputR\awebhook\x12'\n" +
 	"\x0fidempotency_key\x18\x02 \x01(\tR\x0eidempotencyKey\x12-\n" +
@@ -1350,7 +1589,30 @@ const file_holdfast_v1_webhook_service_proto_rawDesc = "" +
 	"\awebhook\x18\x01 \x01(\v2\x14.holdfast.v1.WebhookR\awebhook\x12=\n" +
 	"\fregistration\x18\x02 \x01(\v2\x19.holdfast.v1.RegistrationR\fregistration\x12\x1b\n" +
 	"\x06secret\x18\x03 \x01(\tH\x00R\x06secret\x88\x01\x01B\t\n" +
-	"\a_secret\"(\n" +
+	"\a_secret\"\x89\x01\n" +
+	"\x12TestWebhookRequest\x12\x1d\n" +
+	"\n" +
+	"webhook_id\x18\x01 \x01(\tR\twebhookId\x12\x1f\n" +
+	"\vevent_types\x18\x02 \x03(\tR\n" +
+	"eventTypes\x123\n" +
+	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"H\n" +
+	"\x13TestWebhookResponse\x121\n" +
+	"\aresults\x18\x01 \x03(\v2\x17.holdfast.v1.TestResultR\aresults\"\xea\x02\n" +
+	"\n" +
+	"TestResult\x12\x19\n" +
+	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x1d\n" +
+	"\n" +
+	"event_type\x18\x02 \x01(\tR\teventType\x12\x1c\n" +
+	"\tdelivered\x18\x03 \x01(\bR\tdelivered\x12'\n" +
+	"\x0fresponse_status\x18\x04 \x01(\x05R\x0eresponseStatus\x12.\n" +
+	"\x04time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x125\n" +
+	"\bduration\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x14\n" +
+	"\x05error\x18\a \x01(\tR\x05error\x12\x1f\n" +
+	"\verror_class\x18\b \x01(\tR\n" +
+	"errorClass\x12#\n" +
+	"\rresponse_body\x18\t \x01(\tR\fresponseBody\x12\x18\n" +
+	"\apayload\x18\n" +
+	" \x01(\tR\apayload\"(\n" +
 	"\x16GetWebhookStatsRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"J\n" +
 	"\x17GetWebhookStatsResponse\x12/\n" +
@@ -1367,7 +1629,7 @@ const file_holdfast_v1_webhook_service_proto_rawDesc = "" +
 	"\n" +
 	"webhook_id\x18\x01 \x01(\tR\twebhookId\"X\n" +
 	"\x17GetRegistrationResponse\x12=\n" +
-	"\fregistration\x18\x01 \x01(\v2\x19.holdfast.v1.RegistrationR\fregistration2\xb1\a\n" +
+	"\fregistration\x18\x01 \x01(\v2\x19.holdfast.v1.RegistrationR\fregistration2\x83\b\n" +
 	"\x0eWebhookService\x12\\\n" +
 	"\x0fRegisterWebhook\x12#.holdfast.v1.RegisterWebhookRequest\x1a$.holdfast.v1.RegisterWebhookResponse\x12R\n" +
 	"\n" +
@@ -1376,7 +1638,8 @@ const file_holdfast_v1_webhook_service_proto_rawDesc = "" +
 	"\rUpdateWebhook\x12!.holdfast.v1.UpdateWebhookRequest\x1a\".holdfast.v1.UpdateWebhookResponse\x12b\n" +
 	"\x11DisconnectWebhook\x12%.holdfast.v1.DisconnectWebhookRequest\x1a&.holdfast.v1.DisconnectWebhookResponse\x12_\n" +
 	"\x10ReconnectWebhook\x12$.holdfast.v1.ReconnectWebhookRequest\x1a%.holdfast.v1.ReconnectWebhookResponse\x12S\n" +
-	"\fRotateSecret\x12 .holdfast.v1.RotateSecretRequest\x1a!.holdfast.v1.RotateSecretResponse\x12a\n" +
+	"\fRotateSecret\x12 .holdfast.v1.RotateSecretRequest\x1a!.holdfast.v1.RotateSecretResponse\x12P\n" +
+	"\vTestWebhook\x12\x1f.holdfast.v1.TestWebhookRequest\x1a .holdfast.v1.TestWebhookResponse\x12a\n" +
 	"\x0fGetWebhookStats\x12#.holdfast.v1.GetWebhookStatsRequest\x1a$.holdfast.v1.GetWebhookStatsResponse\"\x03\x90\x02\x01\x12[\n" +
 	"\rDeleteWebhook\x12!.holdfast.v1.DeleteWebhookRequest\x1a\".holdfast.v1.DeleteWebhookResponse\"\x03\x90\x02\x02\x12a\n" +
 	"\x0fGetRegistration\x12#.holdfast.v1.GetRegistrationRequest\x1a$.holdfast.v1.GetRegistrationResponse\"\x03\x90\x02\x01B>Z<github.com/emprops/holdfast/proto/gen/holdfast/v1;holdfastv1b\x06proto3"
@@ -1393,7 +1656,7 @@ func file_holdfast_v1_webhook_service_proto_rawDescGZIP() []byte {
 	return file_holdfast_v1_webhook_service_proto_rawDescData
 }
 
-var file_holdfast_v1_webhook_service_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_holdfast_v1_webhook_service_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_holdfast_v1_webhook_service_proto_goTypes = []any{
 	(*RegisterWebhookRequest)(nil),    // 0: holdfast.v1.RegisterWebhookRequest
 	(*RegisterWebhookResponse)(nil),   // 1: holdfast.v1.RegisterWebhookResponse
@@ -1409,72 +1672,82 @@ var file_holdfast_v1_webhook_service_proto_goTypes = []any{
 	(*ReconnectWebhookResponse)(nil),  // 11: holdfast.v1.ReconnectWebhookResponse
 	(*RotateSecretRequest)(nil),       // 12: holdfast.v1.RotateSecretRequest
 	(*RotateSecretResponse)(nil),      // 13: holdfast.v1.RotateSecretResponse
-	(*GetWebhookStatsRequest)(nil),    // 14: holdfast.v1.GetWebhookStatsRequest
-	(*GetWebhookStatsResponse)(nil),   // 15: holdfast.v1.GetWebhookStatsResponse
-	(*DeleteWebhookRequest)(nil),      // 16: holdfast.v1.DeleteWebhookRequest
-	(*DeleteWebhookResponse)(nil),     // 17: holdfast.v1.DeleteWebhookResponse
-	(*GetRegistrationRequest)(nil),    // 18: holdfast.v1.GetRegistrationRequest
-	(*GetRegistrationResponse)(nil),   // 19: holdfast.v1.GetRegistrationResponse
-	(*WebhookInput)(nil),              // 20: holdfast.v1.WebhookInput
-	(*durationpb.Duration)(nil),       // 21: google.protobuf.Duration
-	(*Webhook)(nil),                   // 22: holdfast.v1.Webhook
-	(*Registration)(nil),              // 23: holdfast.v1.Registration
-	(WebhookState)(0),                 // 24: holdfast.v1.WebhookState
-	(*fieldmaskpb.FieldMask)(nil),     // 25: google.protobuf.FieldMask
-	(*WebhookStats)(nil),              // 26: holdfast.v1.WebhookStats
+	(*TestWebhookRequest)(nil),        // 14: holdfast.v1.TestWebhookRequest
+	(*TestWebhookResponse)(nil),       // 15: holdfast.v1.TestWebhookResponse
+	(*TestResult)(nil),                // 16: holdfast.v1.TestResult
+	(*GetWebhookStatsRequest)(nil),    // 17: holdfast.v1.GetWebhookStatsRequest
+	(*GetWebhookStatsResponse)(nil),   // 18: holdfast.v1.GetWebhookStatsResponse
+	(*DeleteWebhookRequest)(nil),      // 19: holdfast.v1.DeleteWebhookRequest
+	(*DeleteWebhookResponse)(nil),     // 20: holdfast.v1.DeleteWebhookResponse
+	(*GetRegistrationRequest)(nil),    // 21: holdfast.v1.GetRegistrationRequest
+	(*GetRegistrationResponse)(nil),   // 22: holdfast.v1.GetRegistrationResponse
+	(*WebhookInput)(nil),              // 23: holdfast.v1.WebhookInput
+	(*durationpb.Duration)(nil),       // 24: google.protobuf.Duration
+	(*Webhook)(nil),                   // 25: holdfast.v1.Webhook
+	(*Registration)(nil),              // 26: holdfast.v1.Registration
+	(WebhookState)(0),                 // 27: holdfast.v1.WebhookState
+	(*fieldmaskpb.FieldMask)(nil),     // 28: google.protobuf.FieldMask
+	(*timestamppb.Timestamp)(nil),     // 29: google.protobuf.Timestamp
+	(*WebhookStats)(nil),              // 30: holdfast.v1.WebhookStats
 }
 var file_holdfast_v1_webhook_service_proto_depIdxs = []int32{
-	20, // 0: holdfast.v1.RegisterWebhookRequest.webhook:type_name -> holdfast.v1.WebhookInput
-	21, // 1: holdfast.v1.RegisterWebhookRequest.wait:type_name -> google.protobuf.Duration
-	22, // 2: holdfast.v1.RegisterWebhookResponse.webhook:type_name -> holdfast.v1.Webhook
-	23, // 3: holdfast.v1.RegisterWebhookResponse.registration:type_name -> holdfast.v1.Registration
-	22, // 4: holdfast.v1.GetWebhookResponse.webhook:type_name -> holdfast.v1.Webhook
-	24, // 5: holdfast.v1.ListWebhooksRequest.state:type_name -> holdfast.v1.WebhookState
-	22, // 6: holdfast.v1.ListWebhooksResponse.webhooks:type_name -> holdfast.v1.Webhook
-	20, // 7: holdfast.v1.UpdateWebhookRequest.webhook:type_name -> holdfast.v1.WebhookInput
-	25, // 8: holdfast.v1.UpdateWebhookRequest.update_mask:type_name -> google.protobuf.FieldMask
-	21, // 9: holdfast.v1.UpdateWebhookRequest.wait:type_name -> google.protobuf.Duration
-	22, // 10: holdfast.v1.UpdateWebhookResponse.webhook:type_name -> holdfast.v1.Webhook
-	23, // 11: holdfast.v1.UpdateWebhookResponse.registration:type_name -> holdfast.v1.Registration
-	21, // 12: holdfast.v1.DisconnectWebhookRequest.wait:type_name -> google.protobuf.Duration
-	22, // 13: holdfast.v1.DisconnectWebhookResponse.webhook:type_name -> holdfast.v1.Webhook
-	23, // 14: holdfast.v1.DisconnectWebhookResponse.registration:type_name -> holdfast.v1.Registration
-	21, // 15: holdfast.v1.ReconnectWebhookRequest.wait:type_name -> google.protobuf.Duration
-	22, // 16: holdfast.v1.ReconnectWebhookResponse.webhook:type_name -> holdfast.v1.Webhook
-	23, // 17: holdfast.v1.ReconnectWebhookResponse.registration:type_name -> holdfast.v1.Registration
-	21, // 18: holdfast.v1.RotateSecretRequest.overlap:type_name -> google.protobuf.Duration
-	21, // 19: holdfast.v1.RotateSecretRequest.wait:type_name -> google.protobuf.Duration
-	22, // 20: holdfast.v1.RotateSecretResponse.webhook:type_name -> holdfast.v1.Webhook
-	23, // 21: holdfast.v1.RotateSecretResponse.registration:type_name -> holdfast.v1.Registration
-	26, // 22: holdfast.v1.GetWebhookStatsResponse.stats:type_name -> holdfast.v1.WebhookStats
-	21, // 23: holdfast.v1.DeleteWebhookRequest.wait:type_name -> google.protobuf.Duration
-	23, // 24: holdfast.v1.DeleteWebhookResponse.registration:type_name -> holdfast.v1.Registration
-	23, // 25: holdfast.v1.GetRegistrationResponse.registration:type_name -> holdfast.v1.Registration
-	0,  // 26: holdfast.v1.WebhookService.RegisterWebhook:input_type -> holdfast.v1.RegisterWebhookRequest
-	2,  // 27: holdfast.v1.WebhookService.GetWebhook:input_type -> holdfast.v1.GetWebhookRequest
-	4,  // 28: holdfast.v1.WebhookService.ListWebhooks:input_type -> holdfast.v1.ListWebhooksRequest
-	6,  // 29: holdfast.v1.WebhookService.UpdateWebhook:input_type -> holdfast.v1.UpdateWebhookRequest
-	8,  // 30: holdfast.v1.WebhookService.DisconnectWebhook:input_type -> holdfast.v1.DisconnectWebhookRequest
-	10, // 31: holdfast.v1.WebhookService.ReconnectWebhook:input_type -> holdfast.v1.ReconnectWebhookRequest
-	12, // 32: holdfast.v1.WebhookService.RotateSecret:input_type -> holdfast.v1.RotateSecretRequest
-	14, // 33: holdfast.v1.WebhookService.GetWebhookStats:input_type -> holdfast.v1.GetWebhookStatsRequest
-	16, // 34: holdfast.v1.WebhookService.DeleteWebhook:input_type -> holdfast.v1.DeleteWebhookRequest
-	18, // 35: holdfast.v1.WebhookService.GetRegistration:input_type -> holdfast.v1.GetRegistrationRequest
-	1,  // 36: holdfast.v1.WebhookService.RegisterWebhook:output_type -> holdfast.v1.RegisterWebhookResponse
-	3,  // 37: holdfast.v1.WebhookService.GetWebhook:output_type -> holdfast.v1.GetWebhookResponse
-	5,  // 38: holdfast.v1.WebhookService.ListWebhooks:output_type -> holdfast.v1.ListWebhooksResponse
-	7,  // 39: holdfast.v1.WebhookService.UpdateWebhook:output_type -> holdfast.v1.UpdateWebhookResponse
-	9,  // 40: holdfast.v1.WebhookService.DisconnectWebhook:output_type -> holdfast.v1.DisconnectWebhookResponse
-	11, // 41: holdfast.v1.WebhookService.ReconnectWebhook:output_type -> holdfast.v1.ReconnectWebhookResponse
-	13, // 42: holdfast.v1.WebhookService.RotateSecret:output_type -> holdfast.v1.RotateSecretResponse
-	15, // 43: holdfast.v1.WebhookService.GetWebhookStats:output_type -> holdfast.v1.GetWebhookStatsResponse
-	17, // 44: holdfast.v1.WebhookService.DeleteWebhook:output_type -> holdfast.v1.DeleteWebhookResponse
-	19, // 45: holdfast.v1.WebhookService.GetRegistration:output_type -> holdfast.v1.GetRegistrationResponse
-	36, // [36:46] is the sub-list for method output_type
-	26, // [26:36] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	23, // 0: holdfast.v1.RegisterWebhookRequest.webhook:type_name -> holdfast.v1.WebhookInput
+	24, // 1: holdfast.v1.RegisterWebhookRequest.wait:type_name -> google.protobuf.Duration
+	25, // 2: holdfast.v1.RegisterWebhookResponse.webhook:type_name -> holdfast.v1.Webhook
+	26, // 3: holdfast.v1.RegisterWebhookResponse.registration:type_name -> holdfast.v1.Registration
+	25, // 4: holdfast.v1.GetWebhookResponse.webhook:type_name -> holdfast.v1.Webhook
+	27, // 5: holdfast.v1.ListWebhooksRequest.state:type_name -> holdfast.v1.WebhookState
+	25, // 6: holdfast.v1.ListWebhooksResponse.webhooks:type_name -> holdfast.v1.Webhook
+	23, // 7: holdfast.v1.UpdateWebhookRequest.webhook:type_name -> holdfast.v1.WebhookInput
+	28, // 8: holdfast.v1.UpdateWebhookRequest.update_mask:type_name -> google.protobuf.FieldMask
+	24, // 9: holdfast.v1.UpdateWebhookRequest.wait:type_name -> google.protobuf.Duration
+	25, // 10: holdfast.v1.UpdateWebhookResponse.webhook:type_name -> holdfast.v1.Webhook
+	26, // 11: holdfast.v1.UpdateWebhookResponse.registration:type_name -> holdfast.v1.Registration
+	24, // 12: holdfast.v1.DisconnectWebhookRequest.wait:type_name -> google.protobuf.Duration
+	25, // 13: holdfast.v1.DisconnectWebhookResponse.webhook:type_name -> holdfast.v1.Webhook
+	26, // 14: holdfast.v1.DisconnectWebhookResponse.registration:type_name -> holdfast.v1.Registration
+	24, // 15: holdfast.v1.ReconnectWebhookRequest.wait:type_name -> google.protobuf.Duration
+	25, // 16: holdfast.v1.ReconnectWebhookResponse.webhook:type_name -> holdfast.v1.Webhook
+	26, // 17: holdfast.v1.ReconnectWebhookResponse.registration:type_name -> holdfast.v1.Registration
+	24, // 18: holdfast.v1.RotateSecretRequest.overlap:type_name -> google.protobuf.Duration
+	24, // 19: holdfast.v1.RotateSecretRequest.wait:type_name -> google.protobuf.Duration
+	25, // 20: holdfast.v1.RotateSecretResponse.webhook:type_name -> holdfast.v1.Webhook
+	26, // 21: holdfast.v1.RotateSecretResponse.registration:type_name -> holdfast.v1.Registration
+	24, // 22: holdfast.v1.TestWebhookRequest.timeout:type_name -> google.protobuf.Duration
+	16, // 23: holdfast.v1.TestWebhookResponse.results:type_name -> holdfast.v1.TestResult
+	29, // 24: holdfast.v1.TestResult.time:type_name -> google.protobuf.Timestamp
+	24, // 25: holdfast.v1.TestResult.duration:type_name -> google.protobuf.Duration
+	30, // 26: holdfast.v1.GetWebhookStatsResponse.stats:type_name -> holdfast.v1.WebhookStats
+	24, // 27: holdfast.v1.DeleteWebhookRequest.wait:type_name -> google.protobuf.Duration
+	26, // 28: holdfast.v1.DeleteWebhookResponse.registration:type_name -> holdfast.v1.Registration
+	26, // 29: holdfast.v1.GetRegistrationResponse.registration:type_name -> holdfast.v1.Registration
+	0,  // 30: holdfast.v1.WebhookService.RegisterWebhook:input_type -> holdfast.v1.RegisterWebhookRequest
+	2,  // 31: holdfast.v1.WebhookService.GetWebhook:input_type -> holdfast.v1.GetWebhookRequest
+	4,  // 32: holdfast.v1.WebhookService.ListWebhooks:input_type -> holdfast.v1.ListWebhooksRequest
+	6,  // 33: holdfast.v1.WebhookService.UpdateWebhook:input_type -> holdfast.v1.UpdateWebhookRequest
+	8,  // 34: holdfast.v1.WebhookService.DisconnectWebhook:input_type -> holdfast.v1.DisconnectWebhookRequest
+	10, // 35: holdfast.v1.WebhookService.ReconnectWebhook:input_type -> holdfast.v1.ReconnectWebhookRequest
+	12, // 36: holdfast.v1.WebhookService.RotateSecret:input_type -> holdfast.v1.RotateSecretRequest
+	14, // 37: holdfast.v1.WebhookService.TestWebhook:input_type -> holdfast.v1.TestWebhookRequest
+	17, // 38: holdfast.v1.WebhookService.GetWebhookStats:input_type -> holdfast.v1.GetWebhookStatsRequest
+	19, // 39: holdfast.v1.WebhookService.DeleteWebhook:input_type -> holdfast.v1.DeleteWebhookRequest
+	21, // 40: holdfast.v1.WebhookService.GetRegistration:input_type -> holdfast.v1.GetRegistrationRequest
+	1,  // 41: holdfast.v1.WebhookService.RegisterWebhook:output_type -> holdfast.v1.RegisterWebhookResponse
+	3,  // 42: holdfast.v1.WebhookService.GetWebhook:output_type -> holdfast.v1.GetWebhookResponse
+	5,  // 43: holdfast.v1.WebhookService.ListWebhooks:output_type -> holdfast.v1.ListWebhooksResponse
+	7,  // 44: holdfast.v1.WebhookService.UpdateWebhook:output_type -> holdfast.v1.UpdateWebhookResponse
+	9,  // 45: holdfast.v1.WebhookService.DisconnectWebhook:output_type -> holdfast.v1.DisconnectWebhookResponse
+	11, // 46: holdfast.v1.WebhookService.ReconnectWebhook:output_type -> holdfast.v1.ReconnectWebhookResponse
+	13, // 47: holdfast.v1.WebhookService.RotateSecret:output_type -> holdfast.v1.RotateSecretResponse
+	15, // 48: holdfast.v1.WebhookService.TestWebhook:output_type -> holdfast.v1.TestWebhookResponse
+	18, // 49: holdfast.v1.WebhookService.GetWebhookStats:output_type -> holdfast.v1.GetWebhookStatsResponse
+	20, // 50: holdfast.v1.WebhookService.DeleteWebhook:output_type -> holdfast.v1.DeleteWebhookResponse
+	22, // 51: holdfast.v1.WebhookService.GetRegistration:output_type -> holdfast.v1.GetRegistrationResponse
+	41, // [41:52] is the sub-list for method output_type
+	30, // [30:41] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_v1_webhook_service_proto_init() }
@@ -1493,7 +1766,7 @@ func file_holdfast_v1_webhook_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_v1_webhook_service_proto_rawDesc), len(file_holdfast_v1_webhook_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -54,6 +54,9 @@ const (
 	// WebhookServiceRotateSecretProcedure is the fully-qualified name of the WebhookService's
 	// RotateSecret RPC.
 	WebhookServiceRotateSecretProcedure = "/holdfast.v1.WebhookService/RotateSecret"
+	// WebhookServiceTestWebhookProcedure is the fully-qualified name of the WebhookService's
+	// TestWebhook RPC.
+	WebhookServiceTestWebhookProcedure = "/holdfast.v1.WebhookService/TestWebhook"
 	// WebhookServiceGetWebhookStatsProcedure is the fully-qualified name of the WebhookService's
 	// GetWebhookStats RPC.
 	WebhookServiceGetWebhookStatsProcedure = "/holdfast.v1.WebhookService/GetWebhookStats"
@@ -83,6 +86,13 @@ type WebhookServiceClient interface {
 	ReconnectWebhook(context.Context, *v1.ReconnectWebhookRequest) (*v1.ReconnectWebhookResponse, error)
 	// RotateSecret replaces the signing secret. Both secrets sign until the overlap is over.
 	RotateSecret(context.Context, *v1.RotateSecretRequest) (*v1.RotateSecretResponse, error)
+	// TestWebhook sends a webhook one made-up event of each type now, with its present configuration, and tells what came of
+	// each. The events are real requests, signed and bounded like any other, and marked as tests; none is tried again, and
+	// none counts: they are in no statistics, no counter of failures and no record. A webhook that is paused or disconnected
+	// is sent them, too: that is how a person finds out whether its endpoint is back.
+	//
+	// RESOURCE_EXHAUSTED while another test of the webhook is under way on the node.
+	TestWebhook(context.Context, *v1.TestWebhookRequest) (*v1.TestWebhookResponse, error)
 	// GetWebhookStats returns a webhook's counters.
 	GetWebhookStats(context.Context, *v1.GetWebhookStatsRequest) (*v1.GetWebhookStatsResponse, error)
 	// DeleteWebhook deletes a webhook everywhere and waits for the outcome as long as asked. Its open deliveries are
@@ -147,6 +157,12 @@ func NewWebhookServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(webhookServiceMethods.ByName("RotateSecret")),
 			connect.WithClientOptions(opts...),
 		),
+		testWebhook: connect.NewClient[v1.TestWebhookRequest, v1.TestWebhookResponse](
+			httpClient,
+			baseURL+WebhookServiceTestWebhookProcedure,
+			connect.WithSchema(webhookServiceMethods.ByName("TestWebhook")),
+			connect.WithClientOptions(opts...),
+		),
 		getWebhookStats: connect.NewClient[v1.GetWebhookStatsRequest, v1.GetWebhookStatsResponse](
 			httpClient,
 			baseURL+WebhookServiceGetWebhookStatsProcedure,
@@ -180,6 +196,7 @@ type webhookServiceClient struct {
 	disconnectWebhook *connect.Client[v1.DisconnectWebhookRequest, v1.DisconnectWebhookResponse]
 	reconnectWebhook  *connect.Client[v1.ReconnectWebhookRequest, v1.ReconnectWebhookResponse]
 	rotateSecret      *connect.Client[v1.RotateSecretRequest, v1.RotateSecretResponse]
+	testWebhook       *connect.Client[v1.TestWebhookRequest, v1.TestWebhookResponse]
 	getWebhookStats   *connect.Client[v1.GetWebhookStatsRequest, v1.GetWebhookStatsResponse]
 	deleteWebhook     *connect.Client[v1.DeleteWebhookRequest, v1.DeleteWebhookResponse]
 	getRegistration   *connect.Client[v1.GetRegistrationRequest, v1.GetRegistrationResponse]
@@ -248,6 +265,15 @@ func (c *webhookServiceClient) RotateSecret(ctx context.Context, req *v1.RotateS
 	return nil, err
 }
 
+// TestWebhook calls holdfast.v1.WebhookService.TestWebhook.
+func (c *webhookServiceClient) TestWebhook(ctx context.Context, req *v1.TestWebhookRequest) (*v1.TestWebhookResponse, error) {
+	response, err := c.testWebhook.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // GetWebhookStats calls holdfast.v1.WebhookService.GetWebhookStats.
 func (c *webhookServiceClient) GetWebhookStats(ctx context.Context, req *v1.GetWebhookStatsRequest) (*v1.GetWebhookStatsResponse, error) {
 	response, err := c.getWebhookStats.CallUnary(ctx, connect.NewRequest(req))
@@ -293,6 +319,13 @@ type WebhookServiceHandler interface {
 	ReconnectWebhook(context.Context, *v1.ReconnectWebhookRequest) (*v1.ReconnectWebhookResponse, error)
 	// RotateSecret replaces the signing secret. Both secrets sign until the overlap is over.
 	RotateSecret(context.Context, *v1.RotateSecretRequest) (*v1.RotateSecretResponse, error)
+	// TestWebhook sends a webhook one made-up event of each type now, with its present configuration, and tells what came of
+	// each. The events are real requests, signed and bounded like any other, and marked as tests; none is tried again, and
+	// none counts: they are in no statistics, no counter of failures and no record. A webhook that is paused or disconnected
+	// is sent them, too: that is how a person finds out whether its endpoint is back.
+	//
+	// RESOURCE_EXHAUSTED while another test of the webhook is under way on the node.
+	TestWebhook(context.Context, *v1.TestWebhookRequest) (*v1.TestWebhookResponse, error)
 	// GetWebhookStats returns a webhook's counters.
 	GetWebhookStats(context.Context, *v1.GetWebhookStatsRequest) (*v1.GetWebhookStatsResponse, error)
 	// DeleteWebhook deletes a webhook everywhere and waits for the outcome as long as asked. Its open deliveries are
@@ -353,6 +386,12 @@ func NewWebhookServiceHandler(svc WebhookServiceHandler, opts ...connect.Handler
 		connect.WithSchema(webhookServiceMethods.ByName("RotateSecret")),
 		connect.WithHandlerOptions(opts...),
 	)
+	webhookServiceTestWebhookHandler := connect.NewUnaryHandlerSimple(
+		WebhookServiceTestWebhookProcedure,
+		svc.TestWebhook,
+		connect.WithSchema(webhookServiceMethods.ByName("TestWebhook")),
+		connect.WithHandlerOptions(opts...),
+	)
 	webhookServiceGetWebhookStatsHandler := connect.NewUnaryHandlerSimple(
 		WebhookServiceGetWebhookStatsProcedure,
 		svc.GetWebhookStats,
@@ -390,6 +429,8 @@ func NewWebhookServiceHandler(svc WebhookServiceHandler, opts ...connect.Handler
 			webhookServiceReconnectWebhookHandler.ServeHTTP(w, r)
 		case WebhookServiceRotateSecretProcedure:
 			webhookServiceRotateSecretHandler.ServeHTTP(w, r)
+		case WebhookServiceTestWebhookProcedure:
+			webhookServiceTestWebhookHandler.ServeHTTP(w, r)
 		case WebhookServiceGetWebhookStatsProcedure:
 			webhookServiceGetWebhookStatsHandler.ServeHTTP(w, r)
 		case WebhookServiceDeleteWebhookProcedure:
@@ -431,6 +472,10 @@ func (UnimplementedWebhookServiceHandler) ReconnectWebhook(context.Context, *v1.
 
 func (UnimplementedWebhookServiceHandler) RotateSecret(context.Context, *v1.RotateSecretRequest) (*v1.RotateSecretResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.WebhookService.RotateSecret is not implemented"))
+}
+
+func (UnimplementedWebhookServiceHandler) TestWebhook(context.Context, *v1.TestWebhookRequest) (*v1.TestWebhookResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.WebhookService.TestWebhook is not implemented"))
 }
 
 func (UnimplementedWebhookServiceHandler) GetWebhookStats(context.Context, *v1.GetWebhookStatsRequest) (*v1.GetWebhookStatsResponse, error) {
