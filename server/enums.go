@@ -15,6 +15,7 @@ const (
 	registrationStatusPrefix = "REGISTRATION_STATUS_"
 	stepStatusPrefix         = "STEP_STATUS_"
 	payloadFormatPrefix      = "PAYLOAD_FORMAT_"
+	seriesStepPrefix         = "SERIES_STEP_"
 	disconnectCausePrefix    = "DISCONNECT_CAUSE_"
 )
 

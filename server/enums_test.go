@@ -1,6 +1,7 @@
 package server
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -35,6 +36,9 @@ func TestEveryWordOfTheDomainHasItsEnumValue(t *testing.T) {
 		holdfast.StepUndone,
 	} {
 		require.NotZero(t, stepStatus(s), s)
+	}
+	for _, s := range []SeriesStep{Hourly, Daily} {
+		require.NotZero(t, holdfastv1.SeriesStep_value[seriesStepPrefix+strings.ToUpper(string(s))], s)
 	}
 	for _, f := range holdfast.PayloadFormats() {
 		require.NotZero(t, payloadFormat(f), f)

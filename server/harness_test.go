@@ -43,6 +43,7 @@ type fakes struct {
 	webhooks     []*holdfast.Webhook
 	webhooksErr  error
 	stats        map[string]server.WebhookStats
+	seriesErr    error
 	operations   memoryOperations
 	components   map[string]string
 	ready        bool
@@ -82,6 +83,10 @@ func (f *fakes) Stats(_ context.Context, id string) (server.WebhookStats, error)
 		return stats, holdfast.Errorf(holdfast.CodeNotFound, "webhook %s does not exist", id)
 	}
 	return stats, nil
+}
+
+func (f *fakes) Series(_ context.Context, _ string, step server.SeriesStep) ([]server.StatsBucket, error) {
+	return threeBuckets(step), f.seriesErr
 }
 
 func (f *fakes) Registration(ctx context.Context, id string) (holdfast.Registration, error) {

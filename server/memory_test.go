@@ -130,6 +130,20 @@ func (m *memoryOperations) Overview(context.Context) (server.Overview, error) {
 	return m.overview, m.err
 }
 
+func (m *memoryOperations) SeriesOverAll(_ context.Context, step server.SeriesStep) ([]server.StatsBucket, error) {
+	return threeBuckets(step), m.err
+}
+
+// threeBuckets is a series of which the middle has one attempt.
+func threeBuckets(step server.SeriesStep) []server.StatsBucket {
+	width := map[server.SeriesStep]time.Duration{server.Hourly: time.Hour, server.Daily: 24 * time.Hour}[step].Milliseconds()
+	return []server.StatsBucket{
+		{Start: 100 * width},
+		{Start: 101 * width, Attempts: 7, SuccessfulAttempts: 1, FailedAttempts: 6, Delivered: 2, Exhausted: 3, Cancelled: 4, AverageResponseMS: 2.5},
+		{Start: 102 * width},
+	}
+}
+
 func (m *memoryOperations) ConsistencyReports(_ context.Context, limit int) ([]holdfast.ConsistencyReport, error) {
 	return m.reports[:min(limit, len(m.reports))], m.err
 }

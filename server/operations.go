@@ -20,12 +20,23 @@ type operations struct {
 
 var _ holdfastv1connect.OperationsServiceHandler = (*operations)(nil)
 
-func (h *operations) GetOverview(ctx context.Context, _ *holdfastv1.GetOverviewRequest) (*holdfastv1.GetOverviewResponse, error) {
+func (h *operations) GetOverview(ctx context.Context, req *holdfastv1.GetOverviewRequest) (*holdfastv1.GetOverviewResponse, error) {
+	query, violations := seriesOf(req.GetSeries())
+	if err := holdfast.Invalid(violations); err != nil {
+		return nil, err
+	}
 	o, err := h.operations.Overview(ctx)
 	if err != nil {
 		return nil, err
 	}
-	out := &holdfastv1.Overview{Nodes: int32(o.Nodes), OpenAlerts: int32(o.OpenAlerts), Components: o.Components}
+	series, err := query.read(func(step SeriesStep) ([]StatsBucket, error) { return h.operations.SeriesOverAll(ctx, step) })
+	if err != nil {
+		return nil, err
+	}
+	out := &holdfastv1.Overview{
+		Nodes: int32(o.Nodes), OpenAlerts: int32(o.OpenAlerts), Components: o.Components, DeliveriesExact: o.Exact,
+		Totals: bucketMessage(&o.Totals), Series: series,
+	}
 	for state, count := range o.Webhooks {
 		out.Webhooks = append(out.Webhooks, &holdfastv1.WebhookCount{State: webhookState(state), Count: int64(count)})
 	}

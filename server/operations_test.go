@@ -31,7 +31,8 @@ func TestGetOverview(t *testing.T) {
 		b.operations.overview = server.Overview{
 			Webhooks:   map[holdfast.WebhookState]int{holdfast.WebhookPaused: 1, holdfast.WebhookActive: 2},
 			Deliveries: map[holdfast.DeliveryState]int64{holdfast.DeliveryHeld: 4, holdfast.DeliveryPending: 5, holdfast.DeliveryDelivered: 1 << 40},
-			Nodes:      3, OpenAlerts: 6, Report: &report, Components: map[string]string{"redis": "ok"},
+			Exact:      true, Totals: server.StatsBucket{Attempts: 8, AverageResponseMS: 1},
+			Nodes: 3, OpenAlerts: 6, Report: &report, Components: map[string]string{"redis": "ok"},
 		}
 		res, err := c.operations.GetOverview(t.Context(), &holdfastv1.GetOverviewRequest{})
 		require.NoError(t, err)
@@ -43,6 +44,15 @@ func TestGetOverview(t *testing.T) {
 		require.Equal(t, holdfastv1.DeliveryState_DELIVERY_STATE_DELIVERED, o.GetDeliveries()[2].GetState())
 		require.Equal(t, int64(1<<40), o.GetDeliveries()[2].GetCount())
 		require.Equal(t, int64(9), o.GetReport().GetRevision())
+		require.True(t, o.GetDeliveriesExact())
+		require.Equal(t, int64(8), o.GetTotals().GetAttempts())
+		require.Nil(t, o.GetTotals().GetStartTime())
+		require.Empty(t, o.GetSeries())
+		res, err = c.operations.GetOverview(t.Context(), &holdfastv1.GetOverviewRequest{
+			Series: &holdfastv1.SeriesQuery{Step: holdfastv1.SeriesStep_SERIES_STEP_DAY},
+		})
+		require.NoError(t, err)
+		require.Len(t, res.GetOverview().GetSeries(), 3)
 		b.operations.overview = server.Overview{}
 		res, err = c.operations.GetOverview(t.Context(), &holdfastv1.GetOverviewRequest{})
 		require.NoError(t, err)

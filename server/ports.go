@@ -80,11 +80,31 @@ type WebhookStats struct {
 	AverageResponseMS, P50MS, P95MS, P99MS       float64
 }
 
+// SeriesStep is the width of the buckets of a series.
+type SeriesStep string
+
+// The steps, in UTC.
+const (
+	Hourly SeriesStep = "hour"
+	Daily  SeriesStep = "day"
+)
+
+// StatsBucket counts what happened in one hour or day, or in all of them. An attempt counts when it began, a delivery when
+// it ended.
+type StatsBucket struct {
+	Start                                        int64 // ms since the epoch; 0 in totals
+	Attempts, SuccessfulAttempts, FailedAttempts int64
+	Delivered, Exhausted, Cancelled              int64 // deliveries
+	AverageResponseMS                            float64
+}
+
 // Overview is the state of the whole at a glance.
 type Overview struct {
 	Webhooks   map[holdfast.WebhookState]int
 	Deliveries map[holdfast.DeliveryState]int64
-	Nodes      int // alive
+	Exact      bool        // Deliveries counts all there are records of
+	Totals     StatsBucket // since the beginning, over all webhooks
+	Nodes      int         // alive
 	OpenAlerts int
 	Report     *holdfast.ConsistencyReport // the last one, nil before the first
 	Components map[string]string           // of this node's health
@@ -94,6 +114,8 @@ type Overview struct {
 type Operations interface {
 	// Overview sums up.
 	Overview(ctx context.Context) (Overview, error)
+	// SeriesOverAll returns every hour or day that is kept over all webhooks, the oldest first, the present one last.
+	SeriesOverAll(ctx context.Context, step SeriesStep) ([]StatsBucket, error)
 	// ConsistencyReports returns the last reports, the newest first.
 	ConsistencyReports(ctx context.Context, limit int) ([]holdfast.ConsistencyReport, error)
 	// CheckConsistency runs a check now, or joins the one under way, and waits for its report. CodeExhausted when it takes
@@ -113,6 +135,9 @@ type Webhooks interface {
 	List(ctx context.Context) ([]*holdfast.Webhook, error)
 	// Stats returns a webhook's counters. It returns CodeNotFound and CodeUnavailable.
 	Stats(ctx context.Context, id string) (WebhookStats, error)
+	// Series returns every hour or day that is kept of a webhook, the oldest first, the present one last. It returns
+	// CodeUnavailable, and zeros for a webhook that does not exist.
+	Series(ctx context.Context, id string, step SeriesStep) ([]StatsBucket, error)
 }
 
 // TestedEvent is a test event and what came of it. The attempt has no timestamp when no request was made.

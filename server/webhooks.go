@@ -71,14 +71,19 @@ func (h *webhooks) ListWebhooks(ctx context.Context, req *holdfastv1.ListWebhook
 }
 
 func (h *webhooks) GetWebhookStats(ctx context.Context, req *holdfastv1.GetWebhookStatsRequest) (*holdfastv1.GetWebhookStatsResponse, error) {
-	if err := holdfast.Invalid(required("id", req.GetId())); err != nil {
+	query, violations := seriesOf(req.GetSeries())
+	if err := holdfast.Invalid(append(required("id", req.GetId()), violations...)); err != nil {
 		return nil, err
 	}
 	stats, err := h.webhooks.Stats(ctx, req.GetId())
 	if err != nil {
 		return nil, err
 	}
-	return &holdfastv1.GetWebhookStatsResponse{Stats: statsMessage(&stats)}, nil
+	series, err := query.read(func(step SeriesStep) ([]StatsBucket, error) { return h.webhooks.Series(ctx, req.GetId(), step) })
+	if err != nil {
+		return nil, err
+	}
+	return &holdfastv1.GetWebhookStatsResponse{Stats: statsMessage(&stats), Series: series}, nil
 }
 
 func (h *webhooks) GetRegistration(ctx context.Context, req *holdfastv1.GetRegistrationRequest) (*holdfastv1.GetRegistrationResponse, error) {

@@ -148,6 +148,15 @@ func (m *memory) Stats(ctx context.Context, id string) (server.WebhookStats, err
 	return server.WebhookStats{Attempts: 3, SuccessfulAttempts: 2, FailedAttempts: 1, Delivered: 2, P95MS: 12.5}, err
 }
 
+func (m *memory) Series(_ context.Context, _ string, step server.SeriesStep) ([]server.StatsBucket, error) {
+	width := map[server.SeriesStep]time.Duration{server.Hourly: time.Hour, server.Daily: 24 * time.Hour}[step].Milliseconds()
+	return []server.StatsBucket{{Start: width}, {Start: 2 * width, Attempts: 5, SuccessfulAttempts: 3, FailedAttempts: 2, Delivered: 3, AverageResponseMS: 7.5}, {Start: 3 * width}}, nil
+}
+
+func (m *memory) SeriesOverAll(ctx context.Context, step server.SeriesStep) ([]server.StatsBucket, error) {
+	return m.Series(ctx, "", step)
+}
+
 func (m *memory) Test(_ context.Context, id string, eventTypes []string, timeout time.Duration) ([]server.TestedEvent, error) {
 	m.tested, m.waited = eventTypes, timeout
 	if eventTypes[0] == "worker_status" {
@@ -314,6 +323,24 @@ func TestD35_WebhookTest_tellsWhatCameOfEachEventAndFailsWithAny(t *testing.T) {
 	code, _, stderr = s.run("webhook", "test", "wh_1", "--timeout", "61s")
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, stderr, "--timeout must be between 100ms and 1m0s")
+}
+
+func TestWebhookStats_byHourAndDay(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.ok("webhook", "register", "--url", "https://example.com/", "--event-type", "job_failed")
+	require.NotContains(t, s.ok("webhook", "stats", "wh_1"), "SUCCEEDED")
+	text := s.ok("webhook", "stats", "wh_1", "--by", "hour")
+	require.Regexp(t, `(?m)^attempts +3, 2 succeeded, 1 failed$`, text)
+	require.Regexp(t, `(?m)^1970-01-01T02:00:00Z +5 +3 +2 +3 +0 +0 +7.5ms\n1970-01-01T03:00:00Z +0 +0`, text)
+	require.NotContains(t, text, "1970-01-01T01:00:00Z", "nothing had happened yet")
+	var answer struct{ Series []map[string]any }
+	require.NoError(t, json.Unmarshal([]byte(s.ok("webhook", "stats", "wh_1", "--by", "day", "--json")), &answer))
+	require.Len(t, answer.Series, 3)
+	require.Equal(t, "1970-01-03T00:00:00Z", answer.Series[1]["startTime"])
+	code, _, stderr := s.run("webhook", "stats", "wh_1", "--by", "week")
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "--by must be hour or day")
 }
 
 func TestWebhookList_readsEveryPage(t *testing.T) {

@@ -28,6 +28,7 @@ var webhookCommands = []clientCommand{
 	{name: "webhook rotate-secret", takes: "ID", does: "replace the signing secret", waits: true, define: rotateSecret},
 	{name: "webhook test", takes: "ID", does: "send a test event of each type now and show what came of it", lasts: server.MaxTestTimeout, define: testWebhook},
 	{name: "webhook status", takes: "ID", does: "show a registration's audit trail and the webhook's counters", define: webhookStatus},
+	{name: "webhook stats", takes: "ID", does: "show a webhook's counters, by hour or day with --by", define: webhookStats},
 }
 
 func listWebhooks(fs *pflag.FlagSet) operation {

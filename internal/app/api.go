@@ -178,6 +178,10 @@ func (w *webhooks) Stats(ctx context.Context, id string) (server.WebhookStats, e
 	}, nil
 }
 
+func (w *webhooks) Series(ctx context.Context, id string, step server.SeriesStep) ([]server.StatsBucket, error) {
+	return series(ctx, w.store, id, step)
+}
+
 // webhookTests is the API's way to try webhooks out.
 type webhookTests struct{ tester *testevents.Tester }
 

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -29,17 +30,21 @@ func (o *operations) Overview(ctx context.Context) (server.Overview, error) {
 	if err != nil {
 		return server.Overview{}, err
 	}
-	out := server.Overview{Webhooks: map[holdfast.WebhookState]int{}, Deliveries: map[holdfast.DeliveryState]int64{}}
+	out := server.Overview{Webhooks: map[holdfast.WebhookState]int{}}
 	for w := range snapshot.Newest() {
 		out.Webhooks[w.State()]++
 	}
-	for _, state := range holdfast.DeliveryStates() {
-		n, _, err := o.store.CountDeliveries(ctx, redisstore.DeliveryFilter{State: state})
-		if err != nil {
-			return server.Overview{}, err
-		}
-		out.Deliveries[state] = n
+	if out.Deliveries, out.Exact, err = o.store.CountByState(ctx, redisstore.DeliveryFilter{}); err != nil {
+		return server.Overview{}, err
 	}
+	for _, state := range holdfast.DeliveryStates() {
+		out.Deliveries[state] += 0 // those in which there is none, too
+	}
+	totals, err := o.store.Totals(ctx)
+	if err != nil {
+		return server.Overview{}, err
+	}
+	out.Totals = statsBucket(&totals)
 	nodes, err := o.Nodes(ctx)
 	if err != nil {
 		return server.Overview{}, err
@@ -63,6 +68,31 @@ func (o *operations) Overview(ctx context.Context) (server.Overview, error) {
 	}
 	out.Components, _ = o.health.Ready(ctx)
 	return out, nil
+}
+
+func (o *operations) SeriesOverAll(ctx context.Context, step server.SeriesStep) ([]server.StatsBucket, error) {
+	return series(ctx, o.store, "", step)
+}
+
+// series is all that is kept of a webhook's statistics by hour or day, of those over all webhooks for "".
+func series(ctx context.Context, store *redisstore.Store, webhookID string, step server.SeriesStep) ([]server.StatsBucket, error) {
+	width := redisstore.Hourly
+	if step == server.Daily {
+		width = redisstore.Daily
+	}
+	stored, err := store.Series(ctx, webhookID, width, math.MaxInt)
+	out := make([]server.StatsBucket, len(stored))
+	for i := range stored {
+		out[i] = statsBucket(&stored[i])
+	}
+	return out, err
+}
+
+func statsBucket(b *redisstore.Bucket) server.StatsBucket {
+	return server.StatsBucket{
+		Start: b.Start, Attempts: b.Attempts, SuccessfulAttempts: b.Successful, FailedAttempts: b.Failed,
+		Delivered: b.Delivered, Exhausted: b.Exhausted, Cancelled: b.Cancelled, AverageResponseMS: b.AverageMS(),
+	}
 }
 
 func (o *operations) ConsistencyReports(ctx context.Context, limit int) ([]holdfast.ConsistencyReport, error) {

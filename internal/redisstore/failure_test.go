@@ -89,6 +89,10 @@ var operations = map[string]func(context.Context, *Store) error{
 		_, _, err := s.CountDeliveries(ctx, DeliveryFilter{WebhookID: "wh_1", State: holdfast.DeliveryDelivered})
 		return err
 	},
+	"CountByState": func(ctx context.Context, s *Store) error {
+		_, _, err := s.CountByState(ctx, DeliveryFilter{})
+		return err
+	},
 	"Pause":          func(ctx context.Context, s *Store) error { return s.Pause(ctx, "wh_1", time.Now().Add(time.Minute)) },
 	"Paused":         func(ctx context.Context, s *Store) error { _, err := s.Paused(ctx, "wh_1"); return err },
 	"Admit":          func(ctx context.Context, s *Store) error { _, err := s.Admit(ctx, "wh_1", 5); return err },
@@ -136,7 +140,7 @@ func TestD09_FailuresAreNeverEmptiness(t *testing.T) {
 		requireUnavailable(t, name+" denied", do(ctx, New(limited, Options{})))
 	}
 	for rule, names := range map[string][]string{
-		"-hget":             {"ReadWebhook", "Delivery", "Settled", "Record", "ListDeliveries of one", "CountDeliveries of a state"},
+		"-hget":             {"ReadWebhook", "Delivery", "Settled", "Record", "ListDeliveries of one", "CountDeliveries of a state", "CountByState"},
 		"-hmget":            {"ListDeliveries", "Changes full", "ListDeliveries of one webhook"},
 		"-hgetall":          {"ReadWebhook", "Stats", "Nodes", "Series", "Totals", "Alerts"},
 		"-smembers":         {"ActiveIDs", "Receivers", "CreateReceiver"},
@@ -145,10 +149,10 @@ func TestD09_FailuresAreNeverEmptiness(t *testing.T) {
 		"-hscan":            {"Changes full", "Everything", "Audit", "RebuildDigest"},
 		"-xrange":           {"Changes"},
 		"-mget":             {"Position", "BeginEvents", "BeginEvents none"},
-		"-zrevrangebyscore": {"ListDeliveries", "ListDeliveries of one webhook"},
+		"-zrevrangebyscore": {"CountByState", "ListDeliveries", "ListDeliveries of one webhook"},
 		"-lrange":           {"Attempts", "Log", "ReceivedRequests", "Reports"},
 		"-get":              {"EventMark", "Receiver", "ReceivedRequests", "ReleaseEvents", "ClearReceivedRequests", "Pause", "Admit"},
-		"-zcard":            {"CountDeliveries", "Stats"},
+		"-zcard":            {"CountDeliveries", "CountByState", "Stats"},
 		"-zcount":           {"CountDeliveries of one webhook"},
 		"-zrangebyscore":    {"Held"},
 		"-set":              {"Admit"},

@@ -136,7 +136,53 @@ func TestFiltersAgreeWithAModel(t *testing.T) {
 		require.NoError(rt, err)
 		require.True(rt, exact)
 		require.Equal(rt, int64(want), count)
+		counts, exact, err := store.CountByState(ctx, f)
+		require.NoError(rt, err)
+		require.True(rt, exact)
+		for _, state := range holdfast.DeliveryStates() {
+			f.State = state
+			count, _, err := store.CountDeliveries(ctx, f)
+			require.NoError(rt, err)
+			require.Equal(rt, count, counts[state], state)
+		}
 	})
+}
+
+// Counting by state reads the index once, whatever the number of states: for each 500 deliveries a part of it and, together,
+// what is asked about them.
+func TestCountByState_onePassOverTheIndex(t *testing.T) {
+	t.Parallel()
+	store, srv := setup(t, Options{})
+	ctx := t.Context()
+	write(t, store, testWebhook("wh_1"))
+	write(t, store, testWebhook("wh_2"))
+	const n = 1200
+	want := map[holdfast.DeliveryState]int64{}
+	var records []Record
+	for i := range n {
+		state := holdfast.DeliveryStates()[i%len(holdfast.DeliveryStates())]
+		want[state]++
+		records = append(records, record(fmt.Sprintf("wh_%d", i%2+1), fmt.Sprintf("evt_%d", i), 1700000000000+int64(i), 1, state, true))
+	}
+	require.NoError(t, store.Record(ctx, records))
+	_, _, err := store.CountByState(ctx, DeliveryFilter{To: 1}) // the script is known from now on
+	require.NoError(t, err)
+	before := timesCalled(t, srv, "zrevrangebyscore")
+	counts, exact, err := store.CountByState(ctx, DeliveryFilter{State: holdfast.DeliveryHeld})
+	require.NoError(t, err)
+	require.True(t, exact)
+	require.Equal(t, want, counts)
+	require.Equal(t, int64(3), timesCalled(t, srv, "zrevrangebyscore")-before)
+}
+
+// timesCalled is how often the server has carried a command out.
+func timesCalled(t *testing.T, srv *server, command string) int64 {
+	t.Helper()
+	info, err := srv.client.Info(t.Context(), "commandstats").Result()
+	require.NoError(t, err)
+	_, stats, _ := strings.Cut(info, "cmdstat_"+command+":calls=")
+	count, _, _ := strings.Cut(stats, ",")
+	return parseInt(count)
 }
 
 func TestCountIsBounded(t *testing.T) {
@@ -217,7 +263,7 @@ func TestInProcessStandIn(t *testing.T) {
 	ctx := t.Context()
 	write(t, store, testWebhook("wh_1"))
 	for _, name := range []string{
-		"Record", "Record", "Settled", "Held", "CountDeliveries", "CountDeliveries of a state", "Admit", "Pause", "Paused", "Admit",
+		"Record", "Record", "Settled", "Held", "CountDeliveries", "CountDeliveries of a state", "CountByState", "Admit", "Pause", "Paused", "Admit",
 		"Series", "Totals", "Stats",
 	} {
 		require.NoError(t, operations[name](ctx, store), name)

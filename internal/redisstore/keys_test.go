@@ -90,7 +90,7 @@ func TestOnACluster(t *testing.T) {
 		"Alerts", "SaveReport", "Reports", "Heartbeat",
 		"Nodes", "RemoveNode", "BeginEvents", "BeginEvents none", "ReleaseEvents", "SettleEvents", "EventMark", "Record", "Settled",
 		"Delivery", "ListDeliveries", "ListDeliveries of one webhook", "ListDeliveries of one", "Stats", "Attempts", "Log",
-		"Held", "CountDeliveries", "CountDeliveries of one webhook", "CountDeliveries of a state", "Pause", "Paused", "Admit",
+		"Held", "CountDeliveries", "CountDeliveries of one webhook", "CountDeliveries of a state", "CountByState", "Pause", "Paused", "Admit",
 		"Series", "Totals",
 		"CreateReceiver", "Receiver", "Receivers", "AddReceivedRequest", "ReceivedRequests", "ClearReceivedRequests",
 		"DeleteReceiver", "RemoveWebhook",

@@ -147,7 +147,13 @@ type Overview struct {
 	// The last consistency check; absent before the first.
 	Report *ConsistencyReport `protobuf:"bytes,5,opt,name=report,proto3" json:"report,omitempty"`
 	// What the answering node depends on, each "ok" where it works.
-	Components    map[string]string `protobuf:"bytes,6,rep,name=components,proto3" json:"components,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Components map[string]string `protobuf:"bytes,6,rep,name=components,proto3" json:"components,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Whether deliveries counts all there are records of; without it, the newest alone.
+	DeliveriesExact bool `protobuf:"varint,7,opt,name=deliveries_exact,json=deliveriesExact,proto3" json:"deliveries_exact,omitempty"`
+	// Everything since the beginning over all webhooks, those deleted by now included.
+	Totals *StatsBucket `protobuf:"bytes,8,opt,name=totals,proto3" json:"totals,omitempty"`
+	// The same by hour or by day as asked for, the oldest first, with zeros where nothing happened.
+	Series        []*StatsBucket `protobuf:"bytes,9,rep,name=series,proto3" json:"series,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -220,6 +226,27 @@ func (x *Overview) GetReport() *ConsistencyReport {
 func (x *Overview) GetComponents() map[string]string {
 	if x != nil {
 		return x.Components
+	}
+	return nil
+}
+
+func (x *Overview) GetDeliveriesExact() bool {
+	if x != nil {
+		return x.DeliveriesExact
+	}
+	return false
+}
+
+func (x *Overview) GetTotals() *StatsBucket {
+	if x != nil {
+		return x.Totals
+	}
+	return nil
+}
+
+func (x *Overview) GetSeries() []*StatsBucket {
+	if x != nil {
+		return x.Series
 	}
 	return nil
 }
@@ -718,7 +745,9 @@ func (x *Alert) GetResolveTime() *timestamppb.Timestamp {
 
 // GetOverviewRequest asks for the overview.
 type GetOverviewRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Asks for the counters by hour or by day besides.
+	Series        *SeriesQuery `protobuf:"bytes,1,opt,name=series,proto3" json:"series,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -751,6 +780,13 @@ func (x *GetOverviewRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use GetOverviewRequest.ProtoReflect.Descriptor instead.
 func (*GetOverviewRequest) Descriptor() ([]byte, []int) {
 	return file_holdfast_v1_operations_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *GetOverviewRequest) GetSeries() *SeriesQuery {
+	if x != nil {
+		return x.Series
+	}
+	return nil
 }
 
 // GetOverviewResponse holds the overview.
@@ -1177,7 +1213,7 @@ const file_holdfast_v1_operations_service_proto_rawDesc = "" +
 	"\x05count\x18\x02 \x01(\x03R\x05count\"W\n" +
 	"\rDeliveryCount\x120\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1a.holdfast.v1.DeliveryStateR\x05state\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\x03R\x05count\"\xf2\x02\n" +
+	"\x05count\x18\x02 \x01(\x03R\x05count\"\x81\x04\n" +
 	"\bOverview\x125\n" +
 	"\bwebhooks\x18\x01 \x03(\v2\x19.holdfast.v1.WebhookCountR\bwebhooks\x12:\n" +
 	"\n" +
@@ -1189,7 +1225,10 @@ const file_holdfast_v1_operations_service_proto_rawDesc = "" +
 	"\x06report\x18\x05 \x01(\v2\x1e.holdfast.v1.ConsistencyReportR\x06report\x12E\n" +
 	"\n" +
 	"components\x18\x06 \x03(\v2%.holdfast.v1.Overview.ComponentsEntryR\n" +
-	"components\x1a=\n" +
+	"components\x12)\n" +
+	"\x10deliveries_exact\x18\a \x01(\bR\x0fdeliveriesExact\x120\n" +
+	"\x06totals\x18\b \x01(\v2\x18.holdfast.v1.StatsBucketR\x06totals\x120\n" +
+	"\x06series\x18\t \x03(\v2\x18.holdfast.v1.StatsBucketR\x06series\x1a=\n" +
 	"\x0fComponentsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8b\x01\n" +
@@ -1242,8 +1281,9 @@ const file_holdfast_v1_operations_service_proto_rawDesc = "" +
 	"\vupdate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12\x14\n" +
 	"\x05count\x18\a \x01(\x03R\x05count\x12=\n" +
-	"\fresolve_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\vresolveTime\"\x14\n" +
-	"\x12GetOverviewRequest\"H\n" +
+	"\fresolve_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\vresolveTime\"F\n" +
+	"\x12GetOverviewRequest\x120\n" +
+	"\x06series\x18\x01 \x01(\v2\x18.holdfast.v1.SeriesQueryR\x06series\"H\n" +
 	"\x13GetOverviewResponse\x121\n" +
 	"\boverview\x18\x01 \x01(\v2\x15.holdfast.v1.OverviewR\boverview\"3\n" +
 	"\x1bGetConsistencyReportRequest\x12\x14\n" +
@@ -1304,8 +1344,10 @@ var file_holdfast_v1_operations_service_proto_goTypes = []any{
 	nil,                                  // 17: holdfast.v1.Overview.ComponentsEntry
 	(WebhookState)(0),                    // 18: holdfast.v1.WebhookState
 	(DeliveryState)(0),                   // 19: holdfast.v1.DeliveryState
-	(*timestamppb.Timestamp)(nil),        // 20: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),          // 21: google.protobuf.Duration
+	(*StatsBucket)(nil),                  // 20: holdfast.v1.StatsBucket
+	(*timestamppb.Timestamp)(nil),        // 21: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),          // 22: google.protobuf.Duration
+	(*SeriesQuery)(nil),                  // 23: holdfast.v1.SeriesQuery
 }
 var file_holdfast_v1_operations_service_proto_depIdxs = []int32{
 	18, // 0: holdfast.v1.WebhookCount.state:type_name -> holdfast.v1.WebhookState
@@ -1314,36 +1356,39 @@ var file_holdfast_v1_operations_service_proto_depIdxs = []int32{
 	1,  // 3: holdfast.v1.Overview.deliveries:type_name -> holdfast.v1.DeliveryCount
 	4,  // 4: holdfast.v1.Overview.report:type_name -> holdfast.v1.ConsistencyReport
 	17, // 5: holdfast.v1.Overview.components:type_name -> holdfast.v1.Overview.ComponentsEntry
-	20, // 6: holdfast.v1.ConsistencyReport.start_time:type_name -> google.protobuf.Timestamp
-	21, // 7: holdfast.v1.ConsistencyReport.duration:type_name -> google.protobuf.Duration
-	3,  // 8: holdfast.v1.ConsistencyReport.drifts:type_name -> holdfast.v1.Drift
-	20, // 9: holdfast.v1.Node.start_time:type_name -> google.protobuf.Timestamp
-	20, // 10: holdfast.v1.Node.heartbeat_time:type_name -> google.protobuf.Timestamp
-	20, // 11: holdfast.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
-	20, // 12: holdfast.v1.Alert.update_time:type_name -> google.protobuf.Timestamp
-	20, // 13: holdfast.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
-	2,  // 14: holdfast.v1.GetOverviewResponse.overview:type_name -> holdfast.v1.Overview
-	4,  // 15: holdfast.v1.GetConsistencyReportResponse.report:type_name -> holdfast.v1.ConsistencyReport
-	4,  // 16: holdfast.v1.GetConsistencyReportResponse.earlier:type_name -> holdfast.v1.ConsistencyReport
-	21, // 17: holdfast.v1.CheckConsistencyRequest.wait:type_name -> google.protobuf.Duration
-	4,  // 18: holdfast.v1.CheckConsistencyResponse.report:type_name -> holdfast.v1.ConsistencyReport
-	5,  // 19: holdfast.v1.ListNodesResponse.nodes:type_name -> holdfast.v1.Node
-	6,  // 20: holdfast.v1.ListAlertsResponse.alerts:type_name -> holdfast.v1.Alert
-	7,  // 21: holdfast.v1.OperationsService.GetOverview:input_type -> holdfast.v1.GetOverviewRequest
-	9,  // 22: holdfast.v1.OperationsService.GetConsistencyReport:input_type -> holdfast.v1.GetConsistencyReportRequest
-	11, // 23: holdfast.v1.OperationsService.CheckConsistency:input_type -> holdfast.v1.CheckConsistencyRequest
-	13, // 24: holdfast.v1.OperationsService.ListNodes:input_type -> holdfast.v1.ListNodesRequest
-	15, // 25: holdfast.v1.OperationsService.ListAlerts:input_type -> holdfast.v1.ListAlertsRequest
-	8,  // 26: holdfast.v1.OperationsService.GetOverview:output_type -> holdfast.v1.GetOverviewResponse
-	10, // 27: holdfast.v1.OperationsService.GetConsistencyReport:output_type -> holdfast.v1.GetConsistencyReportResponse
-	12, // 28: holdfast.v1.OperationsService.CheckConsistency:output_type -> holdfast.v1.CheckConsistencyResponse
-	14, // 29: holdfast.v1.OperationsService.ListNodes:output_type -> holdfast.v1.ListNodesResponse
-	16, // 30: holdfast.v1.OperationsService.ListAlerts:output_type -> holdfast.v1.ListAlertsResponse
-	26, // [26:31] is the sub-list for method output_type
-	21, // [21:26] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	20, // 6: holdfast.v1.Overview.totals:type_name -> holdfast.v1.StatsBucket
+	20, // 7: holdfast.v1.Overview.series:type_name -> holdfast.v1.StatsBucket
+	21, // 8: holdfast.v1.ConsistencyReport.start_time:type_name -> google.protobuf.Timestamp
+	22, // 9: holdfast.v1.ConsistencyReport.duration:type_name -> google.protobuf.Duration
+	3,  // 10: holdfast.v1.ConsistencyReport.drifts:type_name -> holdfast.v1.Drift
+	21, // 11: holdfast.v1.Node.start_time:type_name -> google.protobuf.Timestamp
+	21, // 12: holdfast.v1.Node.heartbeat_time:type_name -> google.protobuf.Timestamp
+	21, // 13: holdfast.v1.Alert.raise_time:type_name -> google.protobuf.Timestamp
+	21, // 14: holdfast.v1.Alert.update_time:type_name -> google.protobuf.Timestamp
+	21, // 15: holdfast.v1.Alert.resolve_time:type_name -> google.protobuf.Timestamp
+	23, // 16: holdfast.v1.GetOverviewRequest.series:type_name -> holdfast.v1.SeriesQuery
+	2,  // 17: holdfast.v1.GetOverviewResponse.overview:type_name -> holdfast.v1.Overview
+	4,  // 18: holdfast.v1.GetConsistencyReportResponse.report:type_name -> holdfast.v1.ConsistencyReport
+	4,  // 19: holdfast.v1.GetConsistencyReportResponse.earlier:type_name -> holdfast.v1.ConsistencyReport
+	22, // 20: holdfast.v1.CheckConsistencyRequest.wait:type_name -> google.protobuf.Duration
+	4,  // 21: holdfast.v1.CheckConsistencyResponse.report:type_name -> holdfast.v1.ConsistencyReport
+	5,  // 22: holdfast.v1.ListNodesResponse.nodes:type_name -> holdfast.v1.Node
+	6,  // 23: holdfast.v1.ListAlertsResponse.alerts:type_name -> holdfast.v1.Alert
+	7,  // 24: holdfast.v1.OperationsService.GetOverview:input_type -> holdfast.v1.GetOverviewRequest
+	9,  // 25: holdfast.v1.OperationsService.GetConsistencyReport:input_type -> holdfast.v1.GetConsistencyReportRequest
+	11, // 26: holdfast.v1.OperationsService.CheckConsistency:input_type -> holdfast.v1.CheckConsistencyRequest
+	13, // 27: holdfast.v1.OperationsService.ListNodes:input_type -> holdfast.v1.ListNodesRequest
+	15, // 28: holdfast.v1.OperationsService.ListAlerts:input_type -> holdfast.v1.ListAlertsRequest
+	8,  // 29: holdfast.v1.OperationsService.GetOverview:output_type -> holdfast.v1.GetOverviewResponse
+	10, // 30: holdfast.v1.OperationsService.GetConsistencyReport:output_type -> holdfast.v1.GetConsistencyReportResponse
+	12, // 31: holdfast.v1.OperationsService.CheckConsistency:output_type -> holdfast.v1.CheckConsistencyResponse
+	14, // 32: holdfast.v1.OperationsService.ListNodes:output_type -> holdfast.v1.ListNodesResponse
+	16, // 33: holdfast.v1.OperationsService.ListAlerts:output_type -> holdfast.v1.ListAlertsResponse
+	29, // [29:34] is the sub-list for method output_type
+	24, // [24:29] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_v1_operations_service_proto_init() }

@@ -206,6 +206,59 @@ func (PayloadFormat) EnumDescriptor() ([]byte, []int) {
 	return file_holdfast_v1_webhook_proto_rawDescGZIP(), []int{2}
 }
 
+// SeriesStep is the width of the buckets of a series.
+type SeriesStep int32
+
+const (
+	// Not said.
+	SeriesStep_SERIES_STEP_UNSPECIFIED SeriesStep = 0
+	// An hour; the last 48 are kept.
+	SeriesStep_SERIES_STEP_HOUR SeriesStep = 1
+	// A day of UTC; the last 40 are kept.
+	SeriesStep_SERIES_STEP_DAY SeriesStep = 2
+)
+
+// Enum value maps for SeriesStep.
+var (
+	SeriesStep_name = map[int32]string{
+		0: "SERIES_STEP_UNSPECIFIED",
+		1: "SERIES_STEP_HOUR",
+		2: "SERIES_STEP_DAY",
+	}
+	SeriesStep_value = map[string]int32{
+		"SERIES_STEP_UNSPECIFIED": 0,
+		"SERIES_STEP_HOUR":        1,
+		"SERIES_STEP_DAY":         2,
+	}
+)
+
+func (x SeriesStep) Enum() *SeriesStep {
+	p := new(SeriesStep)
+	*p = x
+	return p
+}
+
+func (x SeriesStep) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SeriesStep) Descriptor() protoreflect.EnumDescriptor {
+	return file_holdfast_v1_webhook_proto_enumTypes[3].Descriptor()
+}
+
+func (SeriesStep) Type() protoreflect.EnumType {
+	return &file_holdfast_v1_webhook_proto_enumTypes[3]
+}
+
+func (x SeriesStep) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SeriesStep.Descriptor instead.
+func (SeriesStep) EnumDescriptor() ([]byte, []int) {
+	return file_holdfast_v1_webhook_proto_rawDescGZIP(), []int{3}
+}
+
 // Filters narrow the events a webhook receives. Every filter given must pass, any value of one filter suffices, and a
 // filter applies only to events that carry its field. A filter without values is no filter.
 type Filters struct {
@@ -1317,6 +1370,180 @@ func (x *WebhookStats) GetP99Response() *durationpb.Duration {
 	return nil
 }
 
+// SeriesQuery says which part of the statistics by hour or by day is wanted.
+type SeriesQuery struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The width of the buckets. Required.
+	Step SeriesStep `protobuf:"varint,1,opt,name=step,proto3,enum=holdfast.v1.SeriesStep" json:"step,omitempty"`
+	// The first bucket is the one that holds this time; absent, or earlier than what is kept, the oldest that is kept.
+	From *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	// The last bucket is the one before this time; absent, or later than now, the present one.
+	To            *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SeriesQuery) Reset() {
+	*x = SeriesQuery{}
+	mi := &file_holdfast_v1_webhook_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SeriesQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SeriesQuery) ProtoMessage() {}
+
+func (x *SeriesQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_webhook_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SeriesQuery.ProtoReflect.Descriptor instead.
+func (*SeriesQuery) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_webhook_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *SeriesQuery) GetStep() SeriesStep {
+	if x != nil {
+		return x.Step
+	}
+	return SeriesStep_SERIES_STEP_UNSPECIFIED
+}
+
+func (x *SeriesQuery) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *SeriesQuery) GetTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+// StatsBucket counts what happened in one hour or day, or in all of them. An attempt counts when it began, a delivery when
+// it ended.
+type StatsBucket struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When the hour or day began, in UTC; absent in totals.
+	StartTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// Requests made.
+	Attempts int64 `protobuf:"varint,2,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// Requests that were answered 2xx.
+	SuccessfulAttempts int64 `protobuf:"varint,3,opt,name=successful_attempts,json=successfulAttempts,proto3" json:"successful_attempts,omitempty"`
+	// Requests that were not.
+	FailedAttempts int64 `protobuf:"varint,4,opt,name=failed_attempts,json=failedAttempts,proto3" json:"failed_attempts,omitempty"`
+	// Deliveries that succeeded.
+	Delivered int64 `protobuf:"varint,5,opt,name=delivered,proto3" json:"delivered,omitempty"`
+	// Deliveries whose retry policy had no attempt left.
+	Exhausted int64 `protobuf:"varint,6,opt,name=exhausted,proto3" json:"exhausted,omitempty"`
+	// Deliveries that were cancelled.
+	Cancelled int64 `protobuf:"varint,7,opt,name=cancelled,proto3" json:"cancelled,omitempty"`
+	// The mean time a request took.
+	AverageResponse *durationpb.Duration `protobuf:"bytes,8,opt,name=average_response,json=averageResponse,proto3" json:"average_response,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *StatsBucket) Reset() {
+	*x = StatsBucket{}
+	mi := &file_holdfast_v1_webhook_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatsBucket) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatsBucket) ProtoMessage() {}
+
+func (x *StatsBucket) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_webhook_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatsBucket.ProtoReflect.Descriptor instead.
+func (*StatsBucket) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_webhook_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *StatsBucket) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
+func (x *StatsBucket) GetAttempts() int64 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *StatsBucket) GetSuccessfulAttempts() int64 {
+	if x != nil {
+		return x.SuccessfulAttempts
+	}
+	return 0
+}
+
+func (x *StatsBucket) GetFailedAttempts() int64 {
+	if x != nil {
+		return x.FailedAttempts
+	}
+	return 0
+}
+
+func (x *StatsBucket) GetDelivered() int64 {
+	if x != nil {
+		return x.Delivered
+	}
+	return 0
+}
+
+func (x *StatsBucket) GetExhausted() int64 {
+	if x != nil {
+		return x.Exhausted
+	}
+	return 0
+}
+
+func (x *StatsBucket) GetCancelled() int64 {
+	if x != nil {
+		return x.Cancelled
+	}
+	return 0
+}
+
+func (x *StatsBucket) GetAverageResponse() *durationpb.Duration {
+	if x != nil {
+		return x.AverageResponse
+	}
+	return nil
+}
+
 var File_holdfast_v1_webhook_proto protoreflect.FileDescriptor
 
 const file_holdfast_v1_webhook_proto_rawDesc = "" +
@@ -1445,7 +1672,21 @@ const file_holdfast_v1_webhook_proto_rawDesc = "" +
 	"\x10average_response\x18\f \x01(\v2\x19.google.protobuf.DurationR\x0faverageResponse\x12<\n" +
 	"\fp50_response\x18\r \x01(\v2\x19.google.protobuf.DurationR\vp50Response\x12<\n" +
 	"\fp95_response\x18\x0e \x01(\v2\x19.google.protobuf.DurationR\vp95Response\x12<\n" +
-	"\fp99_response\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\vp99Response*\xd1\x01\n" +
+	"\fp99_response\x18\x0f \x01(\v2\x19.google.protobuf.DurationR\vp99Response\"\x96\x01\n" +
+	"\vSeriesQuery\x12+\n" +
+	"\x04step\x18\x01 \x01(\x0e2\x17.holdfast.v1.SeriesStepR\x04step\x12.\n" +
+	"\x04from\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
+	"\x02to\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\"\xde\x02\n" +
+	"\vStatsBucket\x129\n" +
+	"\n" +
+	"start_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x12\x1a\n" +
+	"\battempts\x18\x02 \x01(\x03R\battempts\x12/\n" +
+	"\x13successful_attempts\x18\x03 \x01(\x03R\x12successfulAttempts\x12'\n" +
+	"\x0ffailed_attempts\x18\x04 \x01(\x03R\x0efailedAttempts\x12\x1c\n" +
+	"\tdelivered\x18\x05 \x01(\x03R\tdelivered\x12\x1c\n" +
+	"\texhausted\x18\x06 \x01(\x03R\texhausted\x12\x1c\n" +
+	"\tcancelled\x18\a \x01(\x03R\tcancelled\x12D\n" +
+	"\x10average_response\x18\b \x01(\v2\x19.google.protobuf.DurationR\x0faverageResponse*\xd1\x01\n" +
 	"\fWebhookState\x12\x1d\n" +
 	"\x19WEBHOOK_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15WEBHOOK_STATE_PENDING\x10\x01\x12\x18\n" +
@@ -1463,7 +1704,12 @@ const file_holdfast_v1_webhook_proto_rawDesc = "" +
 	"\x1aPAYLOAD_FORMAT_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17PAYLOAD_FORMAT_ENVELOPE\x10\x01\x12\x1b\n" +
 	"\x17PAYLOAD_FORMAT_STANDARD\x10\x02\x12\x1e\n" +
-	"\x1aPAYLOAD_FORMAT_CLOUDEVENTS\x10\x03B>Z<github.com/emprops/holdfast/proto/gen/holdfast/v1;holdfastv1b\x06proto3"
+	"\x1aPAYLOAD_FORMAT_CLOUDEVENTS\x10\x03*T\n" +
+	"\n" +
+	"SeriesStep\x12\x1b\n" +
+	"\x17SERIES_STEP_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10SERIES_STEP_HOUR\x10\x01\x12\x13\n" +
+	"\x0fSERIES_STEP_DAY\x10\x02B>Z<github.com/emprops/holdfast/proto/gen/holdfast/v1;holdfastv1b\x06proto3"
 
 var (
 	file_holdfast_v1_webhook_proto_rawDescOnce sync.Once
@@ -1477,59 +1723,67 @@ func file_holdfast_v1_webhook_proto_rawDescGZIP() []byte {
 	return file_holdfast_v1_webhook_proto_rawDescData
 }
 
-var file_holdfast_v1_webhook_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_holdfast_v1_webhook_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_holdfast_v1_webhook_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_holdfast_v1_webhook_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_holdfast_v1_webhook_proto_goTypes = []any{
 	(WebhookState)(0),             // 0: holdfast.v1.WebhookState
 	(DisconnectCause)(0),          // 1: holdfast.v1.DisconnectCause
 	(PayloadFormat)(0),            // 2: holdfast.v1.PayloadFormat
-	(*Filters)(nil),               // 3: holdfast.v1.Filters
-	(*RetryPolicy)(nil),           // 4: holdfast.v1.RetryPolicy
-	(*BasicCredentials)(nil),      // 5: holdfast.v1.BasicCredentials
-	(*Authorization)(nil),         // 6: holdfast.v1.Authorization
-	(*SigningKey)(nil),            // 7: holdfast.v1.SigningKey
-	(*WebhookInput)(nil),          // 8: holdfast.v1.WebhookInput
-	(*Disconnection)(nil),         // 9: holdfast.v1.Disconnection
-	(*Webhook)(nil),               // 10: holdfast.v1.Webhook
-	(*WebhookStats)(nil),          // 11: holdfast.v1.WebhookStats
-	nil,                           // 12: holdfast.v1.WebhookInput.HeadersEntry
-	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(SeriesStep)(0),               // 3: holdfast.v1.SeriesStep
+	(*Filters)(nil),               // 4: holdfast.v1.Filters
+	(*RetryPolicy)(nil),           // 5: holdfast.v1.RetryPolicy
+	(*BasicCredentials)(nil),      // 6: holdfast.v1.BasicCredentials
+	(*Authorization)(nil),         // 7: holdfast.v1.Authorization
+	(*SigningKey)(nil),            // 8: holdfast.v1.SigningKey
+	(*WebhookInput)(nil),          // 9: holdfast.v1.WebhookInput
+	(*Disconnection)(nil),         // 10: holdfast.v1.Disconnection
+	(*Webhook)(nil),               // 11: holdfast.v1.Webhook
+	(*WebhookStats)(nil),          // 12: holdfast.v1.WebhookStats
+	(*SeriesQuery)(nil),           // 13: holdfast.v1.SeriesQuery
+	(*StatsBucket)(nil),           // 14: holdfast.v1.StatsBucket
+	nil,                           // 15: holdfast.v1.WebhookInput.HeadersEntry
+	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
 }
 var file_holdfast_v1_webhook_proto_depIdxs = []int32{
-	13, // 0: holdfast.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
-	13, // 1: holdfast.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
-	5,  // 2: holdfast.v1.Authorization.basic:type_name -> holdfast.v1.BasicCredentials
-	3,  // 3: holdfast.v1.WebhookInput.filters:type_name -> holdfast.v1.Filters
-	12, // 4: holdfast.v1.WebhookInput.headers:type_name -> holdfast.v1.WebhookInput.HeadersEntry
-	4,  // 5: holdfast.v1.WebhookInput.retry_policy:type_name -> holdfast.v1.RetryPolicy
+	16, // 0: holdfast.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
+	16, // 1: holdfast.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
+	6,  // 2: holdfast.v1.Authorization.basic:type_name -> holdfast.v1.BasicCredentials
+	4,  // 3: holdfast.v1.WebhookInput.filters:type_name -> holdfast.v1.Filters
+	15, // 4: holdfast.v1.WebhookInput.headers:type_name -> holdfast.v1.WebhookInput.HeadersEntry
+	5,  // 5: holdfast.v1.WebhookInput.retry_policy:type_name -> holdfast.v1.RetryPolicy
 	2,  // 6: holdfast.v1.WebhookInput.format:type_name -> holdfast.v1.PayloadFormat
-	6,  // 7: holdfast.v1.WebhookInput.authorization:type_name -> holdfast.v1.Authorization
-	7,  // 8: holdfast.v1.WebhookInput.signing_key:type_name -> holdfast.v1.SigningKey
+	7,  // 7: holdfast.v1.WebhookInput.authorization:type_name -> holdfast.v1.Authorization
+	8,  // 8: holdfast.v1.WebhookInput.signing_key:type_name -> holdfast.v1.SigningKey
 	1,  // 9: holdfast.v1.Disconnection.cause:type_name -> holdfast.v1.DisconnectCause
-	14, // 10: holdfast.v1.Disconnection.since:type_name -> google.protobuf.Timestamp
-	3,  // 11: holdfast.v1.Webhook.filters:type_name -> holdfast.v1.Filters
-	4,  // 12: holdfast.v1.Webhook.retry_policy:type_name -> holdfast.v1.RetryPolicy
+	17, // 10: holdfast.v1.Disconnection.since:type_name -> google.protobuf.Timestamp
+	4,  // 11: holdfast.v1.Webhook.filters:type_name -> holdfast.v1.Filters
+	5,  // 12: holdfast.v1.Webhook.retry_policy:type_name -> holdfast.v1.RetryPolicy
 	0,  // 13: holdfast.v1.Webhook.state:type_name -> holdfast.v1.WebhookState
-	14, // 14: holdfast.v1.Webhook.create_time:type_name -> google.protobuf.Timestamp
-	14, // 15: holdfast.v1.Webhook.update_time:type_name -> google.protobuf.Timestamp
-	14, // 16: holdfast.v1.Webhook.last_success_time:type_name -> google.protobuf.Timestamp
-	14, // 17: holdfast.v1.Webhook.last_failure_time:type_name -> google.protobuf.Timestamp
+	17, // 14: holdfast.v1.Webhook.create_time:type_name -> google.protobuf.Timestamp
+	17, // 15: holdfast.v1.Webhook.update_time:type_name -> google.protobuf.Timestamp
+	17, // 16: holdfast.v1.Webhook.last_success_time:type_name -> google.protobuf.Timestamp
+	17, // 17: holdfast.v1.Webhook.last_failure_time:type_name -> google.protobuf.Timestamp
 	2,  // 18: holdfast.v1.Webhook.format:type_name -> holdfast.v1.PayloadFormat
-	9,  // 19: holdfast.v1.Webhook.disconnection:type_name -> holdfast.v1.Disconnection
-	14, // 20: holdfast.v1.Webhook.next_probe_time:type_name -> google.protobuf.Timestamp
-	14, // 21: holdfast.v1.WebhookStats.last_attempt_time:type_name -> google.protobuf.Timestamp
-	14, // 22: holdfast.v1.WebhookStats.last_success_time:type_name -> google.protobuf.Timestamp
-	14, // 23: holdfast.v1.WebhookStats.last_failure_time:type_name -> google.protobuf.Timestamp
-	13, // 24: holdfast.v1.WebhookStats.average_response:type_name -> google.protobuf.Duration
-	13, // 25: holdfast.v1.WebhookStats.p50_response:type_name -> google.protobuf.Duration
-	13, // 26: holdfast.v1.WebhookStats.p95_response:type_name -> google.protobuf.Duration
-	13, // 27: holdfast.v1.WebhookStats.p99_response:type_name -> google.protobuf.Duration
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	10, // 19: holdfast.v1.Webhook.disconnection:type_name -> holdfast.v1.Disconnection
+	17, // 20: holdfast.v1.Webhook.next_probe_time:type_name -> google.protobuf.Timestamp
+	17, // 21: holdfast.v1.WebhookStats.last_attempt_time:type_name -> google.protobuf.Timestamp
+	17, // 22: holdfast.v1.WebhookStats.last_success_time:type_name -> google.protobuf.Timestamp
+	17, // 23: holdfast.v1.WebhookStats.last_failure_time:type_name -> google.protobuf.Timestamp
+	16, // 24: holdfast.v1.WebhookStats.average_response:type_name -> google.protobuf.Duration
+	16, // 25: holdfast.v1.WebhookStats.p50_response:type_name -> google.protobuf.Duration
+	16, // 26: holdfast.v1.WebhookStats.p95_response:type_name -> google.protobuf.Duration
+	16, // 27: holdfast.v1.WebhookStats.p99_response:type_name -> google.protobuf.Duration
+	3,  // 28: holdfast.v1.SeriesQuery.step:type_name -> holdfast.v1.SeriesStep
+	17, // 29: holdfast.v1.SeriesQuery.from:type_name -> google.protobuf.Timestamp
+	17, // 30: holdfast.v1.SeriesQuery.to:type_name -> google.protobuf.Timestamp
+	17, // 31: holdfast.v1.StatsBucket.start_time:type_name -> google.protobuf.Timestamp
+	16, // 32: holdfast.v1.StatsBucket.average_response:type_name -> google.protobuf.Duration
+	33, // [33:33] is the sub-list for method output_type
+	33, // [33:33] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_v1_webhook_proto_init() }
@@ -1552,8 +1806,8 @@ func file_holdfast_v1_webhook_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_v1_webhook_proto_rawDesc), len(file_holdfast_v1_webhook_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   10,
+			NumEnums:      4,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1214,7 +1214,9 @@ func (x *TestResult) GetPayload() string {
 type GetWebhookStatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The webhook's id.
-	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Asks for the counters by hour or by day besides.
+	Series        *SeriesQuery `protobuf:"bytes,2,opt,name=series,proto3" json:"series,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1256,11 +1258,20 @@ func (x *GetWebhookStatsRequest) GetId() string {
 	return ""
 }
 
+func (x *GetWebhookStatsRequest) GetSeries() *SeriesQuery {
+	if x != nil {
+		return x.Series
+	}
+	return nil
+}
+
 // GetWebhookStatsResponse holds the counters.
 type GetWebhookStatsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The counters.
-	Stats         *WebhookStats `protobuf:"bytes,1,opt,name=stats,proto3" json:"stats,omitempty"`
+	Stats *WebhookStats `protobuf:"bytes,1,opt,name=stats,proto3" json:"stats,omitempty"`
+	// The counters by hour or by day as asked for, the oldest first, with zeros where nothing happened.
+	Series        []*StatsBucket `protobuf:"bytes,2,rep,name=series,proto3" json:"series,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1298,6 +1309,13 @@ func (*GetWebhookStatsResponse) Descriptor() ([]byte, []int) {
 func (x *GetWebhookStatsResponse) GetStats() *WebhookStats {
 	if x != nil {
 		return x.Stats
+	}
+	return nil
+}
+
+func (x *GetWebhookStatsResponse) GetSeries() []*StatsBucket {
+	if x != nil {
+		return x.Series
 	}
 	return nil
 }
@@ -1612,11 +1630,13 @@ const file_holdfast_v1_webhook_service_proto_rawDesc = "" +
 	"errorClass\x12#\n" +
 	"\rresponse_body\x18\t \x01(\tR\fresponseBody\x12\x18\n" +
 	"\apayload\x18\n" +
-	" \x01(\tR\apayload\"(\n" +
+	" \x01(\tR\apayload\"Z\n" +
 	"\x16GetWebhookStatsRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"J\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x120\n" +
+	"\x06series\x18\x02 \x01(\v2\x18.holdfast.v1.SeriesQueryR\x06series\"|\n" +
 	"\x17GetWebhookStatsResponse\x12/\n" +
-	"\x05stats\x18\x01 \x01(\v2\x19.holdfast.v1.WebhookStatsR\x05stats\"\xa1\x01\n" +
+	"\x05stats\x18\x01 \x01(\v2\x19.holdfast.v1.WebhookStatsR\x05stats\x120\n" +
+	"\x06series\x18\x02 \x03(\v2\x18.holdfast.v1.StatsBucketR\x06series\"\xa1\x01\n" +
 	"\x14DeleteWebhookRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12-\n" +
 	"\x04wait\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12+\n" +
@@ -1688,7 +1708,9 @@ var file_holdfast_v1_webhook_service_proto_goTypes = []any{
 	(WebhookState)(0),                 // 27: holdfast.v1.WebhookState
 	(*fieldmaskpb.FieldMask)(nil),     // 28: google.protobuf.FieldMask
 	(*timestamppb.Timestamp)(nil),     // 29: google.protobuf.Timestamp
-	(*WebhookStats)(nil),              // 30: holdfast.v1.WebhookStats
+	(*SeriesQuery)(nil),               // 30: holdfast.v1.SeriesQuery
+	(*WebhookStats)(nil),              // 31: holdfast.v1.WebhookStats
+	(*StatsBucket)(nil),               // 32: holdfast.v1.StatsBucket
 }
 var file_holdfast_v1_webhook_service_proto_depIdxs = []int32{
 	23, // 0: holdfast.v1.RegisterWebhookRequest.webhook:type_name -> holdfast.v1.WebhookInput
@@ -1717,37 +1739,39 @@ var file_holdfast_v1_webhook_service_proto_depIdxs = []int32{
 	16, // 23: holdfast.v1.TestWebhookResponse.results:type_name -> holdfast.v1.TestResult
 	29, // 24: holdfast.v1.TestResult.time:type_name -> google.protobuf.Timestamp
 	24, // 25: holdfast.v1.TestResult.duration:type_name -> google.protobuf.Duration
-	30, // 26: holdfast.v1.GetWebhookStatsResponse.stats:type_name -> holdfast.v1.WebhookStats
-	24, // 27: holdfast.v1.DeleteWebhookRequest.wait:type_name -> google.protobuf.Duration
-	26, // 28: holdfast.v1.DeleteWebhookResponse.registration:type_name -> holdfast.v1.Registration
-	26, // 29: holdfast.v1.GetRegistrationResponse.registration:type_name -> holdfast.v1.Registration
-	0,  // 30: holdfast.v1.WebhookService.RegisterWebhook:input_type -> holdfast.v1.RegisterWebhookRequest
-	2,  // 31: holdfast.v1.WebhookService.GetWebhook:input_type -> holdfast.v1.GetWebhookRequest
-	4,  // 32: holdfast.v1.WebhookService.ListWebhooks:input_type -> holdfast.v1.ListWebhooksRequest
-	6,  // 33: holdfast.v1.WebhookService.UpdateWebhook:input_type -> holdfast.v1.UpdateWebhookRequest
-	8,  // 34: holdfast.v1.WebhookService.DisconnectWebhook:input_type -> holdfast.v1.DisconnectWebhookRequest
-	10, // 35: holdfast.v1.WebhookService.ReconnectWebhook:input_type -> holdfast.v1.ReconnectWebhookRequest
-	12, // 36: holdfast.v1.WebhookService.RotateSecret:input_type -> holdfast.v1.RotateSecretRequest
-	14, // 37: holdfast.v1.WebhookService.TestWebhook:input_type -> holdfast.v1.TestWebhookRequest
-	17, // 38: holdfast.v1.WebhookService.GetWebhookStats:input_type -> holdfast.v1.GetWebhookStatsRequest
-	19, // 39: holdfast.v1.WebhookService.DeleteWebhook:input_type -> holdfast.v1.DeleteWebhookRequest
-	21, // 40: holdfast.v1.WebhookService.GetRegistration:input_type -> holdfast.v1.GetRegistrationRequest
-	1,  // 41: holdfast.v1.WebhookService.RegisterWebhook:output_type -> holdfast.v1.RegisterWebhookResponse
-	3,  // 42: holdfast.v1.WebhookService.GetWebhook:output_type -> holdfast.v1.GetWebhookResponse
-	5,  // 43: holdfast.v1.WebhookService.ListWebhooks:output_type -> holdfast.v1.ListWebhooksResponse
-	7,  // 44: holdfast.v1.WebhookService.UpdateWebhook:output_type -> holdfast.v1.UpdateWebhookResponse
-	9,  // 45: holdfast.v1.WebhookService.DisconnectWebhook:output_type -> holdfast.v1.DisconnectWebhookResponse
-	11, // 46: holdfast.v1.WebhookService.ReconnectWebhook:output_type -> holdfast.v1.ReconnectWebhookResponse
-	13, // 47: holdfast.v1.WebhookService.RotateSecret:output_type -> holdfast.v1.RotateSecretResponse
-	15, // 48: holdfast.v1.WebhookService.TestWebhook:output_type -> holdfast.v1.TestWebhookResponse
-	18, // 49: holdfast.v1.WebhookService.GetWebhookStats:output_type -> holdfast.v1.GetWebhookStatsResponse
-	20, // 50: holdfast.v1.WebhookService.DeleteWebhook:output_type -> holdfast.v1.DeleteWebhookResponse
-	22, // 51: holdfast.v1.WebhookService.GetRegistration:output_type -> holdfast.v1.GetRegistrationResponse
-	41, // [41:52] is the sub-list for method output_type
-	30, // [30:41] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	30, // 26: holdfast.v1.GetWebhookStatsRequest.series:type_name -> holdfast.v1.SeriesQuery
+	31, // 27: holdfast.v1.GetWebhookStatsResponse.stats:type_name -> holdfast.v1.WebhookStats
+	32, // 28: holdfast.v1.GetWebhookStatsResponse.series:type_name -> holdfast.v1.StatsBucket
+	24, // 29: holdfast.v1.DeleteWebhookRequest.wait:type_name -> google.protobuf.Duration
+	26, // 30: holdfast.v1.DeleteWebhookResponse.registration:type_name -> holdfast.v1.Registration
+	26, // 31: holdfast.v1.GetRegistrationResponse.registration:type_name -> holdfast.v1.Registration
+	0,  // 32: holdfast.v1.WebhookService.RegisterWebhook:input_type -> holdfast.v1.RegisterWebhookRequest
+	2,  // 33: holdfast.v1.WebhookService.GetWebhook:input_type -> holdfast.v1.GetWebhookRequest
+	4,  // 34: holdfast.v1.WebhookService.ListWebhooks:input_type -> holdfast.v1.ListWebhooksRequest
+	6,  // 35: holdfast.v1.WebhookService.UpdateWebhook:input_type -> holdfast.v1.UpdateWebhookRequest
+	8,  // 36: holdfast.v1.WebhookService.DisconnectWebhook:input_type -> holdfast.v1.DisconnectWebhookRequest
+	10, // 37: holdfast.v1.WebhookService.ReconnectWebhook:input_type -> holdfast.v1.ReconnectWebhookRequest
+	12, // 38: holdfast.v1.WebhookService.RotateSecret:input_type -> holdfast.v1.RotateSecretRequest
+	14, // 39: holdfast.v1.WebhookService.TestWebhook:input_type -> holdfast.v1.TestWebhookRequest
+	17, // 40: holdfast.v1.WebhookService.GetWebhookStats:input_type -> holdfast.v1.GetWebhookStatsRequest
+	19, // 41: holdfast.v1.WebhookService.DeleteWebhook:input_type -> holdfast.v1.DeleteWebhookRequest
+	21, // 42: holdfast.v1.WebhookService.GetRegistration:input_type -> holdfast.v1.GetRegistrationRequest
+	1,  // 43: holdfast.v1.WebhookService.RegisterWebhook:output_type -> holdfast.v1.RegisterWebhookResponse
+	3,  // 44: holdfast.v1.WebhookService.GetWebhook:output_type -> holdfast.v1.GetWebhookResponse
+	5,  // 45: holdfast.v1.WebhookService.ListWebhooks:output_type -> holdfast.v1.ListWebhooksResponse
+	7,  // 46: holdfast.v1.WebhookService.UpdateWebhook:output_type -> holdfast.v1.UpdateWebhookResponse
+	9,  // 47: holdfast.v1.WebhookService.DisconnectWebhook:output_type -> holdfast.v1.DisconnectWebhookResponse
+	11, // 48: holdfast.v1.WebhookService.ReconnectWebhook:output_type -> holdfast.v1.ReconnectWebhookResponse
+	13, // 49: holdfast.v1.WebhookService.RotateSecret:output_type -> holdfast.v1.RotateSecretResponse
+	15, // 50: holdfast.v1.WebhookService.TestWebhook:output_type -> holdfast.v1.TestWebhookResponse
+	18, // 51: holdfast.v1.WebhookService.GetWebhookStats:output_type -> holdfast.v1.GetWebhookStatsResponse
+	20, // 52: holdfast.v1.WebhookService.DeleteWebhook:output_type -> holdfast.v1.DeleteWebhookResponse
+	22, // 53: holdfast.v1.WebhookService.GetRegistration:output_type -> holdfast.v1.GetRegistrationResponse
+	43, // [43:54] is the sub-list for method output_type
+	32, // [32:43] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_v1_webhook_service_proto_init() }

@@ -93,7 +93,7 @@ type WebhookServiceClient interface {
 	//
 	// RESOURCE_EXHAUSTED while another test of the webhook is under way on the node.
 	TestWebhook(context.Context, *v1.TestWebhookRequest) (*v1.TestWebhookResponse, error)
-	// GetWebhookStats returns a webhook's counters.
+	// GetWebhookStats returns a webhook's counters, as a whole and, where asked for, by hour or by day.
 	GetWebhookStats(context.Context, *v1.GetWebhookStatsRequest) (*v1.GetWebhookStatsResponse, error)
 	// DeleteWebhook deletes a webhook everywhere and waits for the outcome as long as asked. Its open deliveries are
 	// cancelled.
@@ -326,7 +326,7 @@ type WebhookServiceHandler interface {
 	//
 	// RESOURCE_EXHAUSTED while another test of the webhook is under way on the node.
 	TestWebhook(context.Context, *v1.TestWebhookRequest) (*v1.TestWebhookResponse, error)
-	// GetWebhookStats returns a webhook's counters.
+	// GetWebhookStats returns a webhook's counters, as a whole and, where asked for, by hour or by day.
 	GetWebhookStats(context.Context, *v1.GetWebhookStatsRequest) (*v1.GetWebhookStatsResponse, error)
 	// DeleteWebhook deletes a webhook everywhere and waits for the outcome as long as asked. Its open deliveries are
 	// cancelled.
