@@ -14,10 +14,10 @@ import (
 	holdfastv1 "github.com/emprops/holdfast/proto/gen/holdfast/v1"
 )
 
-// jsonCodec is protojson with four differences from Connect's own codec: an unknown field is an error, since a
+// jsonCodec is protojson with five differences from Connect's own codec: an unknown field is an error, since a
 // misspelt one would silently lose a setting; fields with default values are written, so that answers have one shape;
-// an event's data arrives in the bytes it was sent in (see liftEventData); and the mask of an update may be spelled as the
-// schema does (see unmarshalMask).
+// an event's data arrives in the bytes it was sent in (see liftEventData); the mask of an update may be spelled as the
+// schema does (see unmarshalMask); and the filter for priorities has the original's two names (see originalNames).
 type jsonCodec struct{ name string }
 
 // Name implements connect.Codec.
@@ -62,10 +62,55 @@ func (c jsonCodec) Unmarshal(data []byte, message any) error {
 		return nil
 	}
 	err := protojson.Unmarshal(data, m)
+	if err != nil {
+		if renamed := originalNames(data, message); renamed != nil {
+			data, err = renamed, protojson.Unmarshal(renamed, m)
+		}
+	}
 	if update, ok := message.(*holdfastv1.UpdateWebhookRequest); ok && err != nil && unmarshalMask(data, update) {
 		return nil
 	}
 	return readable(err)
+}
+
+// originalNames gives the filter for priorities the name it has here where a request has the one that the original's
+// matching reads, job_priorities, or jobPriorities (D28). It returns nil where there is nothing to rename, or both are given.
+func originalNames(body []byte, message any) []byte {
+	switch message.(type) {
+	case *holdfastv1.RegisterWebhookRequest, *holdfastv1.UpdateWebhookRequest:
+	default:
+		return nil
+	}
+	var request, webhook, filters map[string]json.RawMessage
+	if json.Unmarshal(body, &request) != nil || json.Unmarshal(request["webhook"], &webhook) != nil ||
+		json.Unmarshal(webhook["filters"], &filters) != nil {
+		return nil
+	}
+	alias := "job_priorities"
+	if _, given := filters[alias]; !given {
+		alias = "jobPriorities"
+	}
+	value, given := filters[alias]
+	if _, both := filters["priorities"]; !given || both {
+		return nil
+	}
+	delete(filters, alias)
+	filters["priorities"] = value
+	var err error
+	for _, part := range []struct {
+		of   map[string]json.RawMessage
+		name string
+		from map[string]json.RawMessage
+	}{{webhook, "filters", filters}, {request, "webhook", webhook}} {
+		if part.of[part.name], err = json.Marshal(part.from); err != nil {
+			return nil
+		}
+	}
+	out, err := json.Marshal(request)
+	if err != nil {
+		return nil
+	}
+	return out
 }
 
 // unmarshalMask reads a request whose mask protojson refuses: it knows paths in the spelling of JSON only and no "*".

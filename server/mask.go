@@ -53,6 +53,9 @@ func changeOf(in *holdfastv1.WebhookInput, mask []string, retry holdfast.RetryPo
 func maskPaths(mask []string) (paths []string, violations []holdfast.Violation) {
 	for _, given := range mask {
 		path := camelCase(given)
+		if path == "filters.jobPriorities" { // the original's name (D28)
+			path = "filters.priorities"
+		}
 		switch parent, _, _ := strings.Cut(path, "."); {
 		case path == everyField:
 			for _, field := range webhookFields {

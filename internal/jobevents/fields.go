@@ -44,10 +44,14 @@ func (o *object) close() []byte {
 // common is a key that goes along only when truthy (CONTRACT 2.2).
 func common(key string) field { return commonFrom(key, key) }
 
-func commonFrom(key, source string) field {
+// commonFrom is common for a key that publishers spell differently: the first source that is truthy counts.
+func commonFrom(key string, sources ...string) field {
 	return field{key: key, add: func(m *message, data *object) {
-		if v := m.fields[source]; truthy(v) {
-			data.add(key, v)
+		for _, source := range sources {
+			if v := m.fields[source]; truthy(v) {
+				data.add(key, v)
+				return
+			}
 		}
 	}}
 }

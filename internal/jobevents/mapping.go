@@ -19,13 +19,14 @@ var mappings = map[string][]field{
 			literal("job_status", `"pending"`), defaulted("priority", "50"), copied("payload"), copied("requirements"),
 			copied("customer_id"), stamped("submitted_at", "created_at"),
 		}),
-	channelProgress: slices.Concat(commons("job_type"), []field{defaulted("progress", "0")}),
-	channelComplete: slices.Concat(commons("job_type"), []field{copied("result"), copiedFrom("completed_at", "timestamp")}),
-	"job_failed": slices.Concat(commons("job_type"), []field{
+	channelProgress: slices.Concat(commons(jobTypes...), []field{defaulted("progress", "0")}),
+	channelComplete: slices.Concat(commons(jobTypes...), []field{copied("result"), copiedFrom("completed_at", "timestamp")}),
+	"job_failed": slices.Concat(commons(jobTypes...), []field{
 		defaulted("error", `"Unknown error"`), either("failed_at", "failed_at", "timestamp"),
 	}),
 	"workflow_submitted": {
 		common("workflow_id"), common("workflow_priority"), common("workflow_datetime"), common("total_steps"),
+		commonFrom("job_type", jobTypes...),
 	},
 	"workflow_completed": {
 		common("workflow_id"), stamped("timestamp", "timestamp"), copied("status"), copied("completed_at"),
@@ -39,10 +40,14 @@ var mappings = map[string][]field{
 	},
 }
 
+// jobTypes are the names under which publishers tell a job's type. The original read the first alone, which none of them
+// uses, so that events whose type was known passed every filter for job types (D27).
+var jobTypes = []string{"job_type", "service_required", "service_type"}
+
 // commons are the keys that every job event may have (CONTRACT 2.2).
-func commons(jobType string) []field {
+func commons(jobTypes ...string) []field {
 	return []field{
-		common("job_id"), commonFrom("job_type", jobType), common("worker_id"), common("machine_id"), common("workflow_id"),
+		common("job_id"), commonFrom("job_type", jobTypes...), common("worker_id"), common("machine_id"), common("workflow_id"),
 		common("workflow_priority"), common("workflow_datetime"), common("total_steps"), common("current_step"),
 	}
 }

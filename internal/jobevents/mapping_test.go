@@ -16,7 +16,7 @@ import (
 var now = time.UnixMilli(1757099999999)
 
 // The messages are those that the publishers of CONTRACT 2.3–2.12 send, the data is what the original makes of them
-// (CONTRACT 4.4), byte for byte.
+// (CONTRACT 4.4), byte for byte, with the job type where the original had not read it (D27).
 var mappings = []struct {
 	name, channel, message string
 	timestamp              int64
@@ -74,7 +74,7 @@ var mappings = []struct {
 		"core, failed delegation", "complete_job",
 		`{"job_id":"step-9","result":{"success":false,"error":"boom"},"completed_at":"2025-09-05T10:00:02.000Z","worker_id":"w1","service_required":"openai","customer_id":"c1","timestamp":1757066402000,"job_trace_id":"t"}`,
 		1757066402000,
-		`{"job_id":"step-9","worker_id":"w1","result":{"success":false,"error":"boom"},"completed_at":1757066402000}`,
+		`{"job_id":"step-9","job_type":"openai","worker_id":"w1","result":{"success":false,"error":"boom"},"completed_at":1757066402000}`,
 	},
 	{"neither result nor time", "complete_job", `{"job_id":"j"}`, now.UnixMilli(), `{"job_id":"j"}`},
 	{
@@ -87,7 +87,7 @@ var mappings = []struct {
 		"base worker, no time", "job_failed",
 		`{"job_id":"step-1","service_type":"comfyui","error":"boom","workflow_id":"wf-1","current_step":2,"workflow_priority":70,"workflow_datetime":1757066300000}`,
 		now.UnixMilli(),
-		`{"job_id":"step-1","workflow_id":"wf-1","workflow_priority":70,"workflow_datetime":1757066300000,"current_step":2,"error":"boom"}`,
+		`{"job_id":"step-1","job_type":"comfyui","workflow_id":"wf-1","workflow_priority":70,"workflow_datetime":1757066300000,"current_step":2,"error":"boom"}`,
 	},
 	{
 		"core", "job_failed",
@@ -102,7 +102,7 @@ var mappings = []struct {
 		"broker", "workflow_submitted",
 		`{"workflow_id":"wf-1","first_job_id":"step-1","total_steps":3,"workflow_priority":70,"workflow_datetime":1757066300000,"customer_id":"c1","service_required":"comfyui","timestamp":1757066300500,"workflow_type":"multi_step","message":"Workflow submitted"}`,
 		1757066300500,
-		`{"workflow_id":"wf-1","workflow_priority":70,"workflow_datetime":1757066300000,"total_steps":3}`,
+		`{"workflow_id":"wf-1","workflow_priority":70,"workflow_datetime":1757066300000,"total_steps":3,"job_type":"comfyui"}`,
 	},
 	{"nothing to say", "workflow_submitted", `{"workflow_id":"","timestamp":5}`, 5, `{}`},
 	{

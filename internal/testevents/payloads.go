@@ -31,7 +31,7 @@ var payloads = map[string]string{
 		`"capabilities":["comfyui","simulation"],"current_job_id":"$job"}`,
 	"machine_status": `{"machine_id":"$machine","status":"ready","health":"healthy","worker_count":2,` +
 		`"services":["comfyui","simulation"],"startup_time":15000}`,
-	"workflow_submitted": `{"workflow_id":"$workflow","workflow_priority":100,"workflow_datetime":$ms,"total_steps":5,` + plainKeys + `}`,
+	"workflow_submitted": `{"workflow_id":"$workflow","workflow_priority":100,"workflow_datetime":$ms,"total_steps":5,"job_type":"comfyui",` + plainKeys + `}`,
 	"workflow_completed": `{"workflow_id":"$workflow","timestamp":$ms,"status":"completed","completed_at":"$time","verified":true,` +
 		`"workflow_details":{"id":"$workflow","name":"Test workflow","job_type":"comfyui","status":"completed",` +
 		`"progress":100,"created_at":"$time","completed_at":"$time"},` + plainKeys + `}`,
