@@ -132,13 +132,21 @@ func (a *Registrations) check(w *holdfast.Webhook) error {
 	v := w.Violations()
 	if w.Filter != "" && a.Filters != nil {
 		if err := a.Filters.Check(w.Filter); err != nil {
-			v = append(v, holdfast.Violation{Field: "filterExpression", Description: holdfast.ErrorMessage(err)})
+			v = append(v, filterViolations(err)...)
 		}
 	}
 	if err := holdfast.Invalid(v); err != nil {
 		return err
 	}
 	return a.Targets.Check(w.URL)
+}
+
+// filterViolations are those that a refused expression comes with, and its text when there are none.
+func filterViolations(err error) []holdfast.Violation {
+	if refused, ok := errors.AsType[*holdfast.Error](err); ok && len(refused.Violations) > 0 {
+		return refused.Violations
+	}
+	return []holdfast.Violation{{Field: "filterExpression", Description: holdfast.ErrorMessage(err)}}
 }
 
 func (a *Registrations) consent(ctx context.Context, w *holdfast.Webhook) error {

@@ -29,18 +29,19 @@ func (n *testNode) post(tb testing.TB, method, body string) (status int, answer 
 	return res.StatusCode, answer
 }
 
-// named lists what a refusal names: the fields of its violations and its text.
+// named lists what a refusal names: its text, and its violations with their fields in brackets.
 func named(answer map[string]any) string {
-	names := fmt.Sprint(answer["message"])
+	names := []string{fmt.Sprint(answer["message"])}
 	details, _ := answer["details"].([]any)
 	for _, d := range details {
 		debug, _ := d.(map[string]any)["debug"].(map[string]any)
 		violations, _ := debug["fieldViolations"].([]any)
 		for _, v := range violations {
-			names += " [" + fmt.Sprint(v.(map[string]any)["field"]) + "]"
+			v := v.(map[string]any)
+			names = append(names, fmt.Sprintf("[%s] %s", v["field"], v["description"]))
 		}
 	}
-	return names
+	return strings.Join(names, "\n")
 }
 
 // Priorities are filtered whichever name the filter came under: in the API, and in what the original has stored, where its
@@ -137,7 +138,7 @@ func TestD30_BadInputIsRefusedAndChangesNothing(t *testing.T) {
 		{"retryPolicy", `{"initialDelay":"-1s"}`, "retryPolicy.initialDelay"},
 		{"retryPolicy", `{"backoffMultiplier":0.5}`, "retryPolicy.backoffMultiplier"},
 		{"retryPolicy", `{"max_attempts":"many"}`, "many"},
-		{"filterExpression", `"data.priority >"`, "filterExpression"},
+		{"filterExpression", `"data.priority >"`, "filterExpression] 1:"},
 		// What Holdfast alone decides about, in the API's spelling and in the original's.
 		{"id", `"wh_1_mine"`, "id"},
 		{"createTime", `"2020-01-01T00:00:00Z"`, "createTime"},
