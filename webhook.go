@@ -1,5 +1,7 @@
 package holdfast
 
+import "strings"
+
 // WebhookState is where a webhook stands in its life (DESIGN 4).
 type WebhookState string
 
@@ -64,6 +66,28 @@ func (w *Webhook) State() WebhookState {
 		return WebhookDisconnected
 	}
 	return WebhookActive
+}
+
+// HoldReason says for people why deliveries to the webhook are held: "" while it is active.
+func (w *Webhook) HoldReason() string {
+	state := w.State()
+	if state == WebhookActive {
+		return ""
+	}
+	reason := "the webhook is " + string(state)
+	if d := w.Disconnection; state == WebhookDisconnected && d != nil && d.Reason != "" {
+		reason += " (" + shortReason(d.Reason) + ")"
+	}
+	return reason
+}
+
+// shortReason is as much of a reason as each of many deliveries can carry.
+func shortReason(reason string) string {
+	const most = 200
+	if len(reason) > most {
+		return strings.ToValidUTF8(reason[:most], "") + "…"
+	}
+	return reason
 }
 
 // DisconnectCause says who disconnected a webhook.

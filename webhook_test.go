@@ -2,6 +2,7 @@ package holdfast_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -55,4 +56,21 @@ func TestStoredJSONHasTheOriginalsFieldsInItsOrder(t *testing.T) {
 	require.Equal(t, `{"id":"wh_1_a","created_at":1,"updated_at":2,"consecutive_failures":0,"disconnected":false,`+
 		`"retry_config":{"max_attempts":3,"initial_delay_ms":1000,"backoff_multiplier":2,"max_delay_ms":30000},`+
 		`"url":"https://a/","events":["job_failed"],"active":true,"secret":"s","filters":{"worker_ids":["w"]}}`, string(got))
+}
+
+func TestHoldReason(t *testing.T) {
+	t.Parallel()
+	for want, w := range map[string]holdfast.Webhook{
+		"":                      {Active: true},
+		"the webhook is paused": {Disconnected: true, Disconnection: &holdfast.Disconnection{Reason: "x"}},
+		"the webhook is disconnected": {Active: true, Disconnected: true}, // by the original, which keeps no reason
+		"the webhook is disconnected (10 deliveries failed in a row)": {
+			Active: true, Disconnected: true, Disconnection: &holdfast.Disconnection{Reason: "10 deliveries failed in a row"},
+		},
+		"the webhook is disconnected (" + strings.Repeat("é", 100) + "…)": {
+			Active: true, Disconnected: true, Disconnection: &holdfast.Disconnection{Reason: strings.Repeat("é", 500)},
+		},
+	} {
+		require.Equal(t, want, w.HoldReason())
+	}
 }

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -66,6 +67,7 @@ type heldList struct {
 	sent   []string
 	stuck  string // stays held whatever is signalled
 	closed string // has no open workflow
+	asked  []OpenQuery
 }
 
 func (h *heldList) Held(_ context.Context, _, after string, limit int) ([]HeldDelivery, string, error) {
@@ -92,20 +94,25 @@ func (h *heldList) StateOf(_ context.Context, _, id string) (holdfast.DeliverySt
 	return holdfast.DeliveryDelivered, nil
 }
 
-func (h *heldList) Open(_ context.Context, _ string, held bool, _ int, _ []byte) ([]string, []byte, error) {
-	if held {
+func (h *heldList) Open(_ context.Context, q OpenQuery, _ int, _ []byte) ([]string, []byte, error) {
+	h.asked = append(h.asked, q)
+	switch q.Kind {
+	case OpenHeld:
 		return nil, nil, nil
+	case OpenAll:
+		return append(slices.Clone(h.held), "waiting"), nil, nil
+	default:
+		return []string{"waiting"}, []byte("t"), nil
 	}
-	return []string{"waiting"}, []byte("t"), nil
 }
 
-func (h *heldList) Signal(_ context.Context, _, id, signal, _ string) error {
+func (h *heldList) Signal(_ context.Context, _, id, signal, reason string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if id == h.closed {
 		return holdfast.Errorf(holdfast.CodeNotFound, "not open")
 	}
-	h.sent = append(h.sent, signal+" "+id)
+	h.sent = append(h.sent, strings.TrimSpace(signal+" "+id+" "+reason))
 	for i, held := range h.held {
 		if held == id && id != h.stuck {
 			h.held = append(h.held[:i:i], h.held[i+1:]...)
@@ -149,11 +156,23 @@ func TestSweepPage_goesOnPastADeliveryThatStaysHeld(t *testing.T) {
 	require.Equal(t, SweepPageResult{Signalled: 2, After: "b"}, got)
 }
 
-func TestSweepPage_holdsWhatIsOpen(t *testing.T) {
+func TestSweepPage_holdsWhatIsOpenAndTellsWhy(t *testing.T) {
 	t.Parallel()
-	h := &heldList{}
-	a := &Sweeps{Held: h, Open: h, PageSize: 2}
-	got := sweepPage(t, a, SweepPageRequest{WebhookID: "w", Kind: SweepHold, Signal: "hold", Listed: true})
-	require.Equal(t, SweepPageResult{Signalled: 1, Token: []byte("t")}, got)
-	require.Equal(t, []string{"hold waiting"}, h.sent)
+	for reason, told := range map[string]string{"the webhook is paused": "the webhook is paused", "": "the webhook takes no deliveries"} {
+		h := &heldList{}
+		a := &Sweeps{Held: h, Open: h, PageSize: 2}
+		got := sweepPage(t, a, SweepPageRequest{WebhookID: "w", Kind: SweepHold, Signal: "hold", Reason: reason, Listed: true})
+		require.Equal(t, SweepPageResult{Signalled: 1, Token: []byte("t")}, got)
+		require.Equal(t, []string{"hold waiting " + told}, h.sent)
+	}
+}
+
+// A delivery that waits for its next attempt is cancelled with its webhook, not only when that attempt is due.
+func TestSweepPage_cancelsWhateverIsOpen(t *testing.T) {
+	t.Parallel()
+	h := &heldList{held: []string{"a"}}
+	got := sweepPage(t, &Sweeps{Held: h, Open: h, PageSize: 2}, SweepPageRequest{WebhookID: "w", Kind: SweepCancel, Signal: "cancel", OrderedAt: 5, Listed: true})
+	require.Equal(t, SweepPageResult{Signalled: 2}, got)
+	require.Equal(t, []string{"cancel a the webhook is deleted", "cancel waiting the webhook is deleted"}, h.sent)
+	require.Equal(t, []OpenQuery{{"w", OpenAll, 5}}, h.asked, "what a webhook that is registered anew has is its own")
 }

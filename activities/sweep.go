@@ -6,6 +6,8 @@ import "context"
 type SweepRequest struct {
 	WebhookID string `json:"webhook_id"`
 	Kind      string `json:"kind"` // SweepHold, SweepRelease or SweepCancel
+	// Reason is recorded with deliveries that are held or cancelled, for people.
+	Reason string `json:"reason,omitempty"`
 }
 
 // Sweeper sees to it that all open deliveries of a webhook follow its state.

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -16,6 +17,12 @@ const (
 	SweepCancel  = "cancel"  // the webhook is deleted
 )
 
+// sweepReasons are told where an order gives no reason.
+var sweepReasons = map[string]string{
+	SweepHold:   "the webhook takes no deliveries",
+	SweepCancel: "the webhook is deleted",
+}
+
 // HeldDelivery is an entry of the index of held deliveries.
 type HeldDelivery struct {
 	EventID   string
@@ -29,10 +36,30 @@ type HeldIndex interface {
 	StateOf(ctx context.Context, webhookID, eventID string) (holdfast.DeliveryState, error)
 }
 
+// OpenKind narrows a list of open deliveries.
+type OpenKind int
+
+// The kinds.
+const (
+	OpenAll     OpenKind = iota
+	OpenHeld             // those that are held
+	OpenNotHeld          // those that wait for an attempt, or are being attempted
+)
+
+// OpenQuery says which open deliveries to list.
+type OpenQuery struct {
+	WebhookID     string
+	Kind          OpenKind
+	StartedBefore int64 // ms; 0 is any time
+}
+
+// openIn are the deliveries that a kind of sweep is about.
+var openIn = map[string]OpenKind{SweepHold: OpenNotHeld, SweepRelease: OpenHeld, SweepCancel: OpenAll}
+
 // OpenDeliveries lists the open delivery workflows of a webhook as Temporal knows them, in no order, and signals them.
 type OpenDeliveries interface {
-	// Open returns event ids; held narrows to those that are held or those that are not.
-	Open(ctx context.Context, webhookID string, held bool, size int, token []byte) (eventIDs []string, next []byte, err error)
+	// Open returns event ids.
+	Open(ctx context.Context, q OpenQuery, size int, token []byte) (eventIDs []string, next []byte, err error)
 	// Signal sends a signal; CodeNotFound when the delivery is not open.
 	Signal(ctx context.Context, webhookID, eventID, signal, reason string) error
 }
@@ -50,8 +77,10 @@ type SweepPageRequest struct {
 	WebhookID string `json:"webhook_id"`
 	Kind      string `json:"kind"`
 	Signal    string `json:"signal"`
-	After     string `json:"after,omitempty"` // in the index of held deliveries
-	Token     []byte `json:"token,omitempty"` // in the list of open workflows
+	Reason    string `json:"reason,omitempty"`     // a sweep that an older version began has none
+	OrderedAt int64  `json:"ordered_at,omitempty"` // ms
+	After     string `json:"after,omitempty"`      // in the index of held deliveries
+	Token     []byte `json:"token,omitempty"`      // in the list of open workflows
 	// Listed is set in the second part of a sweep: what the index does not know, as after a loss of Redis.
 	Listed bool `json:"listed,omitempty"`
 }
@@ -116,7 +145,11 @@ func (a *Sweeps) awaitAttempts(ctx context.Context, webhookID string, eventIDs [
 }
 
 func (a *Sweeps) listed(ctx context.Context, in SweepPageRequest) (SweepPageResult, error) {
-	ids, next, err := a.Open.Open(ctx, in.WebhookID, in.Kind != SweepHold, listedPage, in.Token)
+	q := OpenQuery{WebhookID: in.WebhookID, Kind: openIn[in.Kind]}
+	if in.Kind == SweepCancel {
+		q.StartedBefore = in.OrderedAt // a webhook that is registered anew under the same id keeps its own
+	}
+	ids, next, err := a.Open.Open(ctx, q, listedPage, in.Token)
 	if err != nil {
 		return SweepPageResult{}, failure(err)
 	}
@@ -127,8 +160,9 @@ func (a *Sweeps) listed(ctx context.Context, in SweepPageRequest) (SweepPageResu
 // signal tells each delivery what the sweep is about and returns those that heard it: one that has ended by other means
 // does not.
 func (a *Sweeps) signal(ctx context.Context, in SweepPageRequest, eventIDs []string) (sent []string, err error) {
+	reason := cmp.Or(in.Reason, sweepReasons[in.Kind])
 	for _, id := range eventIDs {
-		switch err := a.Open.Signal(ctx, in.WebhookID, id, in.Signal, in.Kind); holdfast.ErrorCode(err) {
+		switch err := a.Open.Signal(ctx, in.WebhookID, id, in.Signal, reason); holdfast.ErrorCode(err) {
 		case "":
 			sent = append(sent, id)
 		case holdfast.CodeNotFound:

@@ -232,6 +232,7 @@ func TestSwitch_DisconnectAndReconnectAreIdempotent(t *testing.T) {
 	require.Equal(t, sixWithoutPlatform, stepsOf(last, "disconnect"), "the second one left no line")
 	require.Equal(t, sixWithoutPlatform, stepsOf(last, "reconnect"))
 	require.Equal(t, []string{"hold", "release", "cancel"}, w.sweeps)
+	require.Equal(t, []string{"the webhook is disconnected (maintenance)", "", "the webhook is deleted"}, w.sweepReasons)
 	require.Empty(t, f.named("RaiseAlert"), "nobody is told of what somebody did on purpose")
 	require.Empty(t, f.named("ConfirmWebhook"))
 }
@@ -318,7 +319,9 @@ func TestD36_ConcurrentFailuresDisconnectExactlyOnce(t *testing.T) {
 	env.RegisterDelayedCallback(func() {
 		w.locked(func() { w.failures["wh_1"] = 30 })
 		for i := range 30 {
-			env.SignalWorkflow(workflows.SignalAutoDisconnect, workflows.AutoDisconnect{Cause: holdfast.DisconnectedByFailures, Failures: i + 1})
+			env.SignalWorkflow(workflows.SignalAutoDisconnect, workflows.AutoDisconnect{
+				Cause: holdfast.DisconnectedByFailures, Failures: i + 1, Reason: fmt.Sprintf("%d deliveries in a row failed", i+1),
+			})
 		}
 	}, time.Minute)
 	for i := range 30 {

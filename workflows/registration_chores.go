@@ -46,7 +46,14 @@ func (r *registration) sweep(kind string) {
 	if !r.lifecycle {
 		return
 	}
-	r.Sweep = &activities.SweepRequest{WebhookID: r.WebhookID, Kind: kind}
+	order := activities.SweepRequest{WebhookID: r.WebhookID, Kind: kind}
+	switch kind {
+	case activities.SweepHold:
+		order.Reason = r.Webhook.Webhook.HoldReason()
+	case activities.SweepCancel:
+		order.Reason = "the webhook is deleted"
+	}
+	r.Sweep = &order
 	r.resweep()
 }
 

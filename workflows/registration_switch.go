@@ -115,10 +115,7 @@ func (r *registration) verdict(ctx workflow.Context, in AutoDisconnect) (*holdfa
 	if err != nil || !j.Disconnect {
 		return nil, activities.Judgement{}, err
 	}
-	d.Reason = fmt.Sprintf("%d deliveries failed in a row", j.Failures)
-	if in.Reason != "" {
-		d.Reason += ": " + in.Reason
-	}
+	d.Reason = fmt.Sprintf("%d deliveries failed in a row", j.Failures) // as judged: the delivery that told knew less
 	return d, j, nil
 }
 

@@ -167,13 +167,13 @@ func TestSweep_newerOrderReplacesTheOneUnderWay(t *testing.T) {
 	env = sweepEnv(t, func(in activities.SweepPageRequest) activities.SweepPageResult {
 		kinds = append(kinds, in.Kind)
 		if in.Kind == activities.SweepRelease && len(kinds) == 3 {
-			env.SignalWorkflow(workflows.SignalSweep, workflows.SweepOrder{Kind: activities.SweepHold})
+			env.SignalWorkflow(workflows.SignalSweep, workflows.SweepOrder{Kind: activities.SweepHold, Reason: "the webhook is paused"})
 		}
 		if in.Kind == activities.SweepRelease {
 			return activities.SweepPageResult{Signalled: 16, After: "more"}
 		}
 		require.True(t, in.Listed, "what is not held is in no index")
-		require.Equal(t, workflows.SignalHold, in.Signal)
+		require.Equal(t, []string{workflows.SignalHold, "the webhook is paused"}, []string{in.Signal, in.Reason})
 		return activities.SweepPageResult{Signalled: 2}
 	})
 	env.RegisterDelayedCallback(sweep(activities.SweepRelease)(env), 0)

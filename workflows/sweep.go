@@ -11,13 +11,15 @@ const SignalSweep = "sweep"
 
 // SweepOrder is the argument of the sweep signal.
 type SweepOrder struct {
-	Kind string `json:"kind"` // activities.SweepHold, SweepRelease or SweepCancel
+	Kind   string `json:"kind"`             // activities.SweepHold, SweepRelease or SweepCancel
+	Reason string `json:"reason,omitempty"` // for people; deliveries are recorded with it
 }
 
 // SweepInput starts a Sweep, and carries it on to its next run.
 type SweepInput struct {
 	WebhookID string      `json:"webhook_id"`
 	Status    SweepStatus `json:"status"`
+	Reason    string      `json:"reason,omitempty"`
 	After     string      `json:"after,omitempty"`
 	Token     []byte      `json:"token,omitempty"`
 	Listed    bool        `json:"listed,omitempty"`
@@ -64,7 +66,9 @@ func Sweep(ctx workflow.Context, in SweepInput) (SweepStatus, error) {
 }
 
 func (in *SweepInput) begin(ctx workflow.Context, o SweepOrder) {
-	*in = SweepInput{WebhookID: in.WebhookID, Status: SweepStatus{Kind: o.Kind, StartedAt: workflow.Now(ctx).UnixMilli()}}
+	*in = SweepInput{
+		WebhookID: in.WebhookID, Reason: o.Reason, Status: SweepStatus{Kind: o.Kind, StartedAt: workflow.Now(ctx).UnixMilli()},
+	}
 	in.Listed = o.Kind != activities.SweepRelease // what is not held, or of a webhook that is deleted, is in no index
 }
 
@@ -84,7 +88,8 @@ func (in *SweepInput) signal() string {
 func (in *SweepInput) page(ctx workflow.Context) error {
 	var result activities.SweepPageResult
 	err := workflow.ExecuteActivity(paged(ctx), sweeps.SweepPage, activities.SweepPageRequest{
-		WebhookID: in.WebhookID, Kind: in.Status.Kind, Signal: in.signal(), After: in.After, Token: in.Token, Listed: in.Listed,
+		WebhookID: in.WebhookID, Kind: in.Status.Kind, Signal: in.signal(), Reason: in.Reason, OrderedAt: in.Status.StartedAt,
+		After: in.After, Token: in.Token, Listed: in.Listed,
 	}).Get(ctx, &result)
 	if err != nil {
 		return err

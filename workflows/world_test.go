@@ -21,19 +21,20 @@ import (
 type world struct {
 	*activities.Registrations
 
-	mu       sync.Mutex
-	stored   map[string]holdfast.Webhook
-	active   map[string]bool
-	revision int64
-	writes   []holdfast.Webhook
-	platform func(w *holdfast.Webhook) error // nil confirms
-	known    map[string]string               // url by id, at the platform
-	failures map[string]int
-	sweeps   []string
-	sweepErr error
-	probes   func(n int) activities.ProbeResult
-	probed   []time.Time
-	now      func() time.Time
+	mu           sync.Mutex
+	stored       map[string]holdfast.Webhook
+	active       map[string]bool
+	revision     int64
+	writes       []holdfast.Webhook
+	platform     func(w *holdfast.Webhook) error // nil confirms
+	known        map[string]string               // url by id, at the platform
+	failures     map[string]int
+	sweeps       []string
+	sweepReasons []string
+	sweepErr     error
+	probes       func(n int) activities.ProbeResult
+	probed       []time.Time
+	now          func() time.Time
 }
 
 func newWorld() *world {
@@ -103,7 +104,7 @@ func (w *world) Sweep(_ context.Context, r activities.SweepRequest) error {
 	if w.sweepErr != nil {
 		return w.sweepErr
 	}
-	w.sweeps = append(w.sweeps, r.Kind)
+	w.sweeps, w.sweepReasons = append(w.sweeps, r.Kind), append(w.sweepReasons, r.Reason)
 	return nil
 }
 

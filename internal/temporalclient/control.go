@@ -108,15 +108,20 @@ func (c *Control) Signal(ctx context.Context, webhookID, eventID, signal, reason
 	return coded(err, "signalling a delivery")
 }
 
-// Open lists the open deliveries of a webhook from Temporal's visibility, those held or those that are not.
-func (c *Control) Open(ctx context.Context, webhookID string, held bool, size int, token []byte) ([]string, []byte, error) {
-	comparison := "!="
-	if held {
-		comparison = "="
+// Open lists the open deliveries of a webhook from Temporal's visibility.
+func (c *Control) Open(ctx context.Context, q activities.OpenQuery, size int, token []byte) ([]string, []byte, error) {
+	query := "WorkflowType = '" + workflows.TypeDelivery + "' AND ExecutionStatus = 'Running' AND WebhookId = " + quoted(q.WebhookID)
+	if q.StartedBefore > 0 {
+		query += " AND StartTime < '" + time.UnixMilli(q.StartedBefore).UTC().Format(time.RFC3339Nano) + "'"
 	}
-	listed, err := c.Client.ListWorkflow(ctx, listRequest(
-		"WorkflowType = '"+workflows.TypeDelivery+"' AND ExecutionStatus = 'Running' AND WebhookId = "+quoted(webhookID)+
-			" AND DeliveryState "+comparison+" '"+string(holdfast.DeliveryHeld)+"'", size, token))
+	switch q.Kind {
+	case activities.OpenHeld:
+		query += " AND DeliveryState = '" + string(holdfast.DeliveryHeld) + "'"
+	case activities.OpenNotHeld:
+		query += " AND DeliveryState != '" + string(holdfast.DeliveryHeld) + "'"
+	case activities.OpenAll:
+	}
+	listed, err := c.Client.ListWorkflow(ctx, listRequest(query, size, token))
 	if err != nil {
 		return nil, nil, coded(err, "listing open deliveries")
 	}
@@ -130,13 +135,13 @@ func (c *Control) Open(ctx context.Context, webhookID string, held bool, size in
 }
 
 // Sweep has the webhook's open deliveries held, released or cancelled; a newer order replaces an older one.
-func (c *Control) Sweep(ctx context.Context, webhookID, kind string) error {
-	id := workflows.SweepID(webhookID)
-	_, err := c.Client.SignalWithStartWorkflow(ctx, id, workflows.SignalSweep, workflows.SweepOrder{Kind: kind},
+func (c *Control) Sweep(ctx context.Context, r activities.SweepRequest) error {
+	id := workflows.SweepID(r.WebhookID)
+	_, err := c.Client.SignalWithStartWorkflow(ctx, id, workflows.SignalSweep, workflows.SweepOrder{Kind: r.Kind, Reason: r.Reason},
 		client.StartWorkflowOptions{
 			ID: id, TaskQueue: workflows.QueueMain,
 			WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-		}, workflows.TypeSweep, workflows.SweepInput{WebhookID: webhookID})
+		}, workflows.TypeSweep, workflows.SweepInput{WebhookID: r.WebhookID})
 	return coded(err, "sweeping deliveries")
 }
 

@@ -59,7 +59,7 @@ func (p *Prober) candidates(ctx context.Context, webhookID string) ([]string, er
 	if err == nil && len(ids) > 0 {
 		return ids, nil
 	}
-	ids, _, listErr := p.Control.Open(ctx, webhookID, true, probeCandidates, nil)
+	ids, _, listErr := p.Control.Open(ctx, activities.OpenQuery{WebhookID: webhookID, Kind: activities.OpenHeld}, probeCandidates, nil)
 	if listErr != nil {
 		return nil, listErr
 	}
@@ -81,7 +81,7 @@ func (p *Prober) probe(ctx context.Context, r activities.ProbeRequest, eventID s
 
 // Sweep implements activities.Sweeper.
 func (p *Prober) Sweep(ctx context.Context, r activities.SweepRequest) error {
-	return p.Control.Sweep(ctx, r.WebhookID, r.Kind)
+	return p.Control.Sweep(ctx, r)
 }
 
 // probeID names a probe: the same one for an activity that is repeated, another one for every other activity.
