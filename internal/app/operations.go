@@ -30,15 +30,17 @@ func (o *operations) Overview(ctx context.Context) (server.Overview, error) {
 	if err != nil {
 		return server.Overview{}, err
 	}
-	out := server.Overview{Webhooks: map[holdfast.WebhookState]int{}}
+	out := server.Overview{Webhooks: map[holdfast.WebhookState]int{}, Deliveries: map[holdfast.DeliveryState]int64{}}
 	for w := range snapshot.Newest() {
 		out.Webhooks[w.State()]++
 	}
-	if out.Deliveries, out.Exact, err = o.store.CountByState(ctx, redisstore.DeliveryFilter{}); err != nil {
+	counts, exact, err := o.store.CountByState(ctx, redisstore.DeliveryFilter{})
+	if err != nil {
 		return server.Overview{}, err
 	}
+	out.Exact = exact
 	for _, state := range holdfast.DeliveryStates() {
-		out.Deliveries[state] += 0 // those in which there is none, too
+		out.Deliveries[state] = counts[state]
 	}
 	totals, err := o.store.Totals(ctx)
 	if err != nil {
