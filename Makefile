@@ -77,10 +77,11 @@ verify: $(GENERATORS) ## Check that generated code and go.mod are up to date
 	@echo "generated code and go.mod are up to date"
 
 # A new logic of a workflow gets a new folder; the old ones stay and must still replay.
-HISTORIES ?= v2
+HISTORIES ?= v3
 
 .PHONY: histories
 histories: ## Record the workflow histories of workflows/testdata anew, from the embedded Temporal
+	@mkdir -p workflows/testdata/histories/$(HISTORIES)
 	$(GO) test -count=1 -run '^TestRecord(Life)?Histories$$' ./internal/app -record-histories $(CURDIR)/workflows/testdata/histories/$(HISTORIES)
 
 .PHONY: bench

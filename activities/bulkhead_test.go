@@ -189,7 +189,7 @@ func TestD26_HoldingNeedsNoSlot(t *testing.T) {
 	require.NoError(t, value.Get(&r))
 	require.Len(t, r.Open, 200)
 	for _, o := range r.Open {
-		require.Equal(t, Outcome{State: holdfast.DeliveryHeld, Reason: "the webhook is disconnected"}, o.Outcome)
+		require.Equal(t, Outcome{State: holdfast.DeliveryHeld, Reason: "the webhook is disconnected", Here: true}, o.Outcome)
 	}
 	o, err := run(t, n.Attempt, request("wh_1", 3, 1))
 	require.NoError(t, err)
@@ -215,7 +215,7 @@ func TestD26_ReconnectedWhileBeingHeld(t *testing.T) {
 			n := newNode(t)
 			n.webhook("wh_1", holdfast.DefaultRetryPolicy()).Disconnected = true
 			n.store.onRecord = func() { n.webhook("wh_1", holdfast.DefaultRetryPolicy()) }
-			require.Equal(t, Outcome{State: holdfast.DeliveryPending}, attempt(n))
+			require.Equal(t, Outcome{State: holdfast.DeliveryPending, Here: true}, attempt(n))
 		})
 	}
 }

@@ -53,8 +53,10 @@ type Deliveries struct {
 	DeliveryDeps
 	pacer   pacer
 	flights inFlight
-	life    context.Context //nolint:containedctx // attempts outlive the activity that began them
-	end     context.CancelFunc
+	// successors are the starts under way.
+	successors chan struct{}
+	life       context.Context //nolint:containedctx // attempts outlive the activity that began them
+	end        context.CancelFunc
 }
 
 // DeliveryDeps are what Deliveries needs.
@@ -65,6 +67,7 @@ type DeliveryDeps struct {
 	Sender     Sender
 	Store      DeliveryStore
 	Payloads   Payloads
+	Successors Successors
 	Lanes      *Lanes
 	Pace       Pace // nil: attempts are paced by this node alone
 	// RetryAfterMax is the longest Retry-After that is honoured.
@@ -81,6 +84,7 @@ func NewDeliveries(deps DeliveryDeps) *Deliveries {
 	life, end := context.WithCancel(context.Background())
 	return &Deliveries{
 		DeliveryDeps: deps, pacer: pacer{pace: deps.Pace, lanes: deps.Lanes, logger: deps.Logger}, life: life, end: end,
+		successors: make(chan struct{}, successorStarts),
 	}
 }
 
@@ -156,12 +160,12 @@ func (d *Deliveries) AttemptFirst(ctx context.Context, in FirstAttempts) (FirstR
 			result.Delivered++
 		case settled[i] != "":
 			result.Open = append(result.Open, OpenOutcome{i, d.known(ctx, in, t)})
-		case d.Lanes.Slow(t.WebhookID) && d.Lanes.Paused(t.WebhookID) == 0 && d.active(t.WebhookID):
-			result.Open = append(result.Open, OpenOutcome{i, Outcome{State: holdfast.DeliveryPending}})
+		case d.long(t.WebhookID):
+			result.Open = append(result.Open, OpenOutcome{i, d.putOff(t.WebhookID, 0)})
 		default:
 			j := job{
 				webhookID: t.WebhookID, event: &in.Events[t.Event], number: 1, createdAt: in.CreatedAt,
-				workflow: info.WorkflowExecution.ID, run: info.WorkflowExecution.RunID,
+				workflow: info.WorkflowExecution.ID, run: info.WorkflowExecution.RunID, slow: d.Lanes.Slow(t.WebhookID),
 			}
 			flights[i] = d.flights.launch(d.life, j.key(), j.webhookID, func(life context.Context, f *flight) (Outcome, error) {
 				return d.fly(waiting, life, f, &j)
@@ -181,7 +185,7 @@ func (d *Deliveries) AttemptFirst(ctx context.Context, in FirstAttempts) (FirstR
 			case <-tick.C:
 			}
 		}
-		if o := d.collect(f); o.State != holdfast.DeliveryDelivered || o.Unrecorded != nil {
+		if o := d.collect(f, 1); o.State != holdfast.DeliveryDelivered || o.Unrecorded != nil {
 			result.Open = append(result.Open, OpenOutcome{i, o})
 		} else {
 			result.Delivered++
@@ -211,7 +215,7 @@ func (d *Deliveries) lookAgain(ctx context.Context, in FirstAttempts, result *Fi
 			current = true
 		}
 		if d.active(in.Targets[o.Index].WebhookID) {
-			o.Outcome = Outcome{State: holdfast.DeliveryPending}
+			o.Outcome = Outcome{State: holdfast.DeliveryPending, Here: d.quick(in.Targets[o.Index].WebhookID)}
 		}
 	}
 }
@@ -229,7 +233,8 @@ func (d *Deliveries) tooLong(f *flight, began time.Time) bool {
 	if under, way := f.underWayFor(); way {
 		return under > d.Cutoff
 	}
-	return d.Lanes.Slow(f.webhook) || time.Since(began) > queuePatience*d.Cutoff
+	waited := time.Since(began)
+	return waited > queuePatience*d.Cutoff || d.Lanes.Slow(f.webhook) && (waited > slotPatience || !d.quick(f.webhook))
 }
 
 // known is the outcome of a delivery that has a record already: a crash came after it, before the workflow heard of it.
@@ -255,22 +260,27 @@ func (d *Deliveries) settled(ctx context.Context, in FirstAttempts) []holdfast.D
 }
 
 // collect takes the outcome of a finished flight, or leaves an unfinished one to be joined or attempted later.
-func (d *Deliveries) collect(f *flight) Outcome {
+func (d *Deliveries) collect(f *flight, number int) Outcome {
 	switch {
 	case f.finished():
 		d.flights.forget(f)
 		if f.err != nil { // we failed: the workflow tries again as a regular activity
-			d.Logger.Debug("first attempt left to the slow lane", zap.Error(f.err))
+			d.Logger.Debug("attempt left to a regular activity", zap.Error(f.err))
 			return Outcome{State: holdfast.DeliveryPending}
 		}
 		return f.outcome
 	case f.withdraw():
 		d.flights.forget(f)
-		return Outcome{State: holdfast.DeliveryPending}
+		return Outcome{State: holdfast.DeliveryPending, Here: d.quick(f.webhook)}
 	default:
-		d.Lanes.Observe(f.webhook, TooSlow)
+		under, _ := f.underWayFor()
+		d.Lanes.Observe(f.webhook, TooSlow, under)
 		d.flights.handOver(f)
 		f.demote(&d.flights.wg)
-		return Outcome{State: holdfast.DeliveryPending, Attempts: 1, InFlight: d.Node}
+		o := Outcome{State: holdfast.DeliveryPending, Attempts: number, InFlight: d.Node}
+		if number > 1 {
+			o.State = holdfast.DeliveryRetrying
+		}
+		return o
 	}
 }

@@ -93,6 +93,7 @@ func (d *Deliveries) recorded(ctx context.Context, in AttemptRequest) (Outcome, 
 	case o.State == holdfast.DeliveryHeld: // a probe failed unheard; the delivery has been released since
 		o.State, o.Reason = holdfast.DeliveryRetrying, ""
 	}
+	o.Here = !o.State.Final() && d.quick(in.WebhookID)
 	return o, true
 }
 
@@ -103,7 +104,7 @@ func (d *Deliveries) lookedAgain(ctx context.Context, in AttemptRequest, o Outco
 	}
 	_ = d.Webhooks.Current(ctx) // the last good state is the best there is (G5)
 	if d.active(in.WebhookID) {
-		return Outcome{State: holdfast.DeliveryPending}
+		return Outcome{State: holdfast.DeliveryPending, Here: d.quick(in.WebhookID)}
 	}
 	return o
 }
@@ -127,10 +128,10 @@ const (
 	maxBusyDelay = 32 * time.Second
 )
 
-// busy is the outcome of an attempt that found no slot.
-func busy(waits int) Outcome {
-	delay := min(maxBusyDelay, busyDelay<<min(waits, 5))
-	return Outcome{State: holdfast.DeliveryPending, DelayMS: delay.Milliseconds(), Waits: waits + 1}
+// busy is the outcome of an attempt that found no slot. To look again takes no time.
+func (d *Deliveries) busy(webhookID string, waits int) Outcome {
+	delay := d.Lanes.SlotTurn(webhookID, min(maxBusyDelay, busyDelay<<min(waits, 5)))
+	return Outcome{State: holdfast.DeliveryPending, DelayMS: delay.Milliseconds(), Waits: waits + 1, Here: true}
 }
 
 func (d *Deliveries) join(ctx context.Context, f *flight, in AttemptRequest) (Outcome, error) {
@@ -142,7 +143,7 @@ func (d *Deliveries) join(ctx context.Context, f *flight, in AttemptRequest) (Ou
 			d.flights.forget(f)
 			switch {
 			case errors.Is(f.err, errNoSlot):
-				return busy(in.Waits), nil
+				return d.busy(in.WebhookID, in.Waits), nil
 			case f.err != nil:
 				return Outcome{}, ours(f.err)
 			}
@@ -178,7 +179,7 @@ func (d *Deliveries) fly(waiting, life context.Context, f *flight, j *job) (Outc
 		return d.settle(life, j, nil, o), nil
 	}
 	if wait := d.pacer.paused(w.ID); wait > 0 && !j.probe {
-		return paced(wait), nil
+		return d.paced(w.ID, wait), nil
 	}
 	slot, err := d.Lanes.Acquire(waiting, j.webhookID, j.slow)
 	if err != nil {
@@ -199,8 +200,8 @@ func (d *Deliveries) fly(waiting, life context.Context, f *flight, j *job) (Outc
 }
 
 // paced is the outcome of an attempt that may not begin yet; it counts as none.
-func paced(wait time.Duration) Outcome {
-	return Outcome{State: holdfast.DeliveryPending, DelayMS: max(1, wait.Milliseconds())}
+func (d *Deliveries) paced(webhookID string, wait time.Duration) Outcome {
+	return Outcome{State: holdfast.DeliveryPending, DelayMS: max(1, wait.Milliseconds()), Here: d.quick(webhookID)}
 }
 
 // look returns the webhook as it is now, or what its state means for a delivery that cannot be attempted. An error means
@@ -214,7 +215,7 @@ func (d *Deliveries) look(ctx context.Context, j *job) (*holdfast.Webhook, Outco
 		return nil, Outcome{State: holdfast.DeliveryCancelled, Reason: "the webhook is deleted", Attempts: j.number - 1}, nil
 	case w.State() != holdfast.WebhookActive && !j.probe:
 		reason := fmt.Sprintf("the webhook is %s", w.State())
-		return nil, Outcome{State: holdfast.DeliveryHeld, Reason: reason, Attempts: j.number - 1}, nil
+		return nil, Outcome{State: holdfast.DeliveryHeld, Reason: reason, Attempts: j.number - 1, Here: d.quick(w.ID)}, nil
 	}
 	return w, Outcome{}, nil
 }
@@ -228,10 +229,10 @@ func (d *Deliveries) perform(ctx context.Context, f *flight, j *job, slot *Slot)
 	}
 	if !j.probe {
 		if wait := d.pacer.paused(w.ID); wait > 0 {
-			return nil, paced(wait), nil
+			return nil, d.paced(w.ID, wait), nil
 		}
 		if wait := d.pacer.admit(ctx, w, j.slow); wait > 0 {
-			return nil, paced(wait), nil
+			return nil, d.paced(w.ID, wait), nil
 		}
 	}
 	if !f.begin(slot) {
@@ -241,13 +242,14 @@ func (d *Deliveries) perform(ctx context.Context, f *flight, j *job, slot *Slot)
 	if err != nil {
 		return nil, Outcome{}, err
 	}
-	d.Lanes.Observe(w.ID, d.speed(&attempt))
+	d.Lanes.Observe(w.ID, d.speed(&attempt), duration(&attempt))
 	o = ruling{base: j.base, retryAfterMax: d.RetryAfterMax, spread: d.spread()}.decide(w.RetryConfig, &attempt)
 	if j.probe && o.State != holdfast.DeliveryDelivered {
 		o = Outcome{
 			State: holdfast.DeliveryHeld, Reason: j.heldFor, Attempts: o.Attempts, Status: o.Status, Detail: attempt.ErrorMessage,
 		}
 	}
+	o.Here = !o.State.Final() && d.quick(w.ID)
 	return &attempt, o, nil
 }
 
@@ -268,9 +270,13 @@ func (d *Deliveries) throttle(ctx context.Context, a *holdfast.Attempt) {
 	d.pacer.pause(ctx, a.WebhookID, until)
 }
 
+func duration(a *holdfast.Attempt) time.Duration {
+	return time.Duration(a.DurationMS * float64(time.Millisecond))
+}
+
 func (d *Deliveries) speed(a *holdfast.Attempt) Speed {
 	switch {
-	case time.Duration(a.DurationMS*float64(time.Millisecond)) >= d.Cutoff:
+	case duration(a) >= d.Cutoff:
 		return TooSlow
 	case !a.Success && a.ResponseStatus == 0:
 		return TooSlow

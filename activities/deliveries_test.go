@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -37,7 +38,7 @@ func TestAttemptFirst_FailureIsRetryingWithTheNextTimeInTheRecord(t *testing.T) 
 	n.sender.send = func(_ context.Context, w *holdfast.Webhook, number int) (holdfast.Attempt, error) {
 		return answer(w.ID, number, 503), nil
 	}
-	require.Equal(t, Outcome{State: holdfast.DeliveryRetrying, Attempts: 1, Status: 503, DelayMS: 300}, n.first(t, "wh_1").one(t))
+	require.Equal(t, Outcome{State: holdfast.DeliveryRetrying, Attempts: 1, Status: 503, DelayMS: 300, Here: true}, n.first(t, "wh_1").one(t))
 	r := n.store.record("wh_1")
 	require.Equal(t, holdfast.DeliveryRetrying, r.State)
 	require.Equal(t, createdAt+1+1+300, r.NextAttemptAt, "start, duration and delay")
@@ -194,26 +195,93 @@ func TestG7_WaitingTakesNoSlotAndIsWithdrawn(t *testing.T) {
 	require.Len(t, n.sender.requests(), 7, "the withdrawn ones were not sent")
 }
 
+// One that takes its time is left to regular activities, whether it answers in the end or not.
 func TestG7_SlowWebhookIsLeftToTheSlowLane(t *testing.T) {
 	t.Parallel()
-	n := newNode(t)
+	n := newNode(t, func(d *DeliveryDeps) { d.Lanes = NewLanes(LaneLimits{8, 8, 2}, time.Minute) })
 	n.webhook("wh_1", holdfast.DefaultRetryPolicy())
 	n.sender.send = func(_ context.Context, w *holdfast.Webhook, number int) (holdfast.Attempt, error) {
-		return answer(w.ID, number, 500), nil
+		a := answer(w.ID, number, 500)
+		a.DurationMS = float64(2 * n.Cutoff / time.Millisecond)
+		return a, nil
 	}
-	for range slowAfter {
-		require.Equal(t, holdfast.DeliveryRetrying, n.first(t, "wh_1").one(t).State)
-		n.store.set(func(s *fakeStore) { clear(s.records) })
-	}
+	require.Equal(t, Outcome{State: holdfast.DeliveryRetrying, Attempts: 1, Status: 500, DelayMS: 1000}, n.first(t, "wh_1").one(t))
+	n.store.set(func(s *fakeStore) { clear(s.records) })
 	require.True(t, n.Lanes.Slow("wh_1"))
 	require.Equal(t, Outcome{State: holdfast.DeliveryPending}, n.first(t, "wh_1").one(t))
-	require.Len(t, n.sender.requests(), slowAfter)
+	require.Equal(t, Outcome{State: holdfast.DeliveryPending}, n.here(t, attemptRequest("wh_1", 1)))
+	require.Len(t, n.sender.requests(), 1)
+
+	var slots []*Slot
+	for range 2 {
+		slot, err := n.Lanes.Acquire(t.Context(), "wh_1", true)
+		require.NoError(t, err)
+		slots = append(slots, slot)
+	}
+	require.Equal(t, Outcome{State: holdfast.DeliveryPending, DelayMS: 1000, Waits: 1, Here: true}, n.first(t, "wh_1").one(t))
+	in := attemptRequest("wh_1", 1)
+	in.Waits = 1
+	require.Equal(t, Outcome{State: holdfast.DeliveryPending, DelayMS: 2000, Waits: 2, Here: true}, n.here(t, in))
+	for _, slot := range slots {
+		slot.Release()
+	}
 
 	n.sender.send = nil
 	o, err := run(t, n.Attempt, attemptRequest("wh_1", 1))
 	require.NoError(t, err)
 	require.Equal(t, holdfast.DeliveryDelivered, o.State)
 	require.False(t, n.Lanes.Slow("wh_1"), "a good answer brings it back")
+}
+
+// One that fails at once costs nobody anything: its attempts are made in place, with the slots of the slow lane.
+func TestG7_WebhookThatFailsAtOnceIsAttemptedInPlace(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, func(d *DeliveryDeps) { d.Lanes = NewLanes(LaneLimits{1, 1, 1}, time.Minute) })
+	n.webhook("wh_1", holdfast.DefaultRetryPolicy())
+	n.sender.send = func(_ context.Context, w *holdfast.Webhook, number int) (holdfast.Attempt, error) {
+		return answer(w.ID, number, 500), nil
+	}
+	for range slowAfter + 1 {
+		n.store.set(func(s *fakeStore) { clear(s.records) })
+		require.Equal(t, Outcome{State: holdfast.DeliveryRetrying, Attempts: 1, Status: 500, DelayMS: 1000, Here: true}, n.first(t, "wh_1").one(t))
+	}
+	require.True(t, n.Lanes.Slow("wh_1"))
+	require.Equal(t, Outcome{State: holdfast.DeliveryRetrying, Attempts: 2, Status: 500, DelayMS: 2000, Here: true}, n.here(t, attemptRequest("wh_1", 2)))
+	require.Equal(t, n.store.record("wh_1").Attempts, []holdfast.Attempt{n.store.record("wh_1").Attempts[0], n.store.record("wh_1").Attempts[1]})
+	requests := len(n.sender.requests())
+	require.Equal(t, Outcome{State: holdfast.DeliveryRetrying, Attempts: 2, Status: 500, Here: true}, func() Outcome {
+		o := n.here(t, attemptRequest("wh_1", 2))
+		o.DelayMS = 0
+		return o
+	}(), "it is recorded already")
+	require.Len(t, n.sender.requests(), requests)
+
+	slot, err := n.Lanes.Acquire(t.Context(), "wh_2", true)
+	require.NoError(t, err)
+	require.Equal(t, Outcome{State: holdfast.DeliveryPending, DelayMS: 1000, Waits: 1, Here: true}, n.here(t, attemptRequest("wh_1", 3)))
+	slot.Release()
+
+	n.sender.send = nil
+	require.Equal(t, holdfast.DeliveryDelivered, n.here(t, attemptRequest("wh_1", 3)).State)
+	require.False(t, n.Lanes.Slow("wh_1"))
+}
+
+// An attempt that turns out to take its time is left under way, to be joined.
+func TestG6_AttemptInPlaceThatTakesLongerIsJoined(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, func(d *DeliveryDeps) { d.Cutoff = 10 * time.Millisecond })
+	n.webhook("wh_1", holdfast.DefaultRetryPolicy())
+	release := make(chan struct{})
+	n.sender.send = func(_ context.Context, w *holdfast.Webhook, number int) (holdfast.Attempt, error) {
+		<-release
+		return answer(w.ID, number, 200), nil
+	}
+	require.Equal(t, Outcome{State: holdfast.DeliveryRetrying, Attempts: 2, InFlight: n.Node}, n.here(t, attemptRequest("wh_1", 2)))
+	close(release)
+	o, err := run(t, n.JoinAttempt, attemptRequest("wh_1", 2))
+	require.NoError(t, err)
+	require.Equal(t, holdfast.DeliveryDelivered, o.State)
+	require.Len(t, n.sender.requests(), 1)
 }
 
 func TestG7_AttemptWithoutAFreeSlotMakesTheWorkflowWait(t *testing.T) {
@@ -227,9 +295,9 @@ func TestG7_AttemptWithoutAFreeSlotMakesTheWorkflowWait(t *testing.T) {
 		in.Waits = waits
 		o, err := run(t, n.Attempt, in)
 		require.NoError(t, err)
-		require.Equal(t, Outcome{State: holdfast.DeliveryPending, DelayMS: delay.Milliseconds(), Waits: waits + 1}, o)
+		require.Equal(t, Outcome{State: holdfast.DeliveryPending, DelayMS: delay.Milliseconds(), Waits: waits + 1, Here: true}, o)
 	}
-	require.Equal(t, maxBusyDelay.Milliseconds(), busy(1000).DelayMS)
+	require.Equal(t, maxBusyDelay.Milliseconds(), n.busy("wh_2", 1000).DelayMS)
 	require.Empty(t, n.sender.requests())
 	slot.Release()
 	o, err := run(t, n.Attempt, attemptRequest("wh_1", 1))
@@ -364,7 +432,7 @@ func TestDeliveries_PausedOrDisconnectedWebhookHolds(t *testing.T) {
 			t.Parallel()
 			n := newNode(t)
 			change(n.webhook("wh_1", holdfast.DefaultRetryPolicy()))
-			require.Equal(t, Outcome{State: holdfast.DeliveryHeld, Reason: reason}, n.first(t, "wh_1").one(t))
+			require.Equal(t, Outcome{State: holdfast.DeliveryHeld, Reason: reason, Here: true}, n.first(t, "wh_1").one(t))
 			require.Equal(t, holdfast.DeliveryHeld, n.store.record("wh_1").State)
 
 			n.store.records[DeliveryKey{"wh_1", "evt_1"}] = holdfast.Delivery{
@@ -372,7 +440,7 @@ func TestDeliveries_PausedOrDisconnectedWebhookHolds(t *testing.T) {
 			}
 			o, err := run(t, n.Attempt, attemptRequest("wh_1", 2))
 			require.NoError(t, err)
-			require.Equal(t, Outcome{State: holdfast.DeliveryHeld, Reason: reason, Attempts: 1}, o)
+			require.Equal(t, Outcome{State: holdfast.DeliveryHeld, Reason: reason, Attempts: 1, Here: true}, o)
 			r := n.store.record("wh_1")
 			require.Equal(t, holdfast.DeliveryHeld, r.State)
 			require.Len(t, r.Attempts, 1, "holding is no attempt and loses none")
@@ -470,4 +538,75 @@ func TestG5_RecordIsCompletedByAttemptsStillUnwritten(t *testing.T) {
 	require.Equal(t, holdfast.DeliveryDelivered, o.State)
 	require.Nil(t, o.Unrecorded)
 	require.Equal(t, []holdfast.Attempt{earlier, answer("wh_1", 2, 200)}, n.store.record("wh_1").Attempts)
+}
+
+// successors notes what was started, and how many starts were under way at once.
+type successors struct {
+	mu        sync.Mutex
+	started   []Successor
+	now, most int
+	fail      error
+	inside    func(s Successor)
+}
+
+func (f *successors) StartSuccessor(_ context.Context, s Successor) error {
+	f.mu.Lock()
+	f.now++
+	f.most = max(f.most, f.now)
+	f.mu.Unlock()
+	if f.inside != nil {
+		f.inside(s)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.now--
+	if f.fail != nil {
+		return f.fail
+	}
+	f.started = append(f.started, s)
+	return nil
+}
+
+// What a node hands over does not compete with what publishers wait for; what waits for its first attempt can be seen, and
+// a group that is done again after a crash knows that it was handed over.
+func TestG7_HandingOverTakesItsTurnAndLeavesARecord(t *testing.T) {
+	t.Parallel()
+	starts := &successors{}
+	n := newNode(t, func(d *DeliveryDeps) { d.Successors = starts })
+	n.webhook("wh_1", holdfast.DefaultRetryPolicy())
+	starts.inside = func(s Successor) {
+		if s.Outcome.State == holdfast.DeliveryPending {
+			require.Equal(t, holdfast.DeliveryPending, n.store.record(s.WebhookID).State, "recorded before it is started")
+		}
+	}
+	waiting := Successor{
+		WebhookID: "wh_1", Event: event(), CreatedAt: createdAt, AttemptTimeoutMS: 1, HoldForMS: 2,
+		Outcome: Outcome{State: holdfast.DeliveryPending, DelayMS: 60_000, Waits: 1, Here: true},
+	}
+	failed := waiting
+	failed.WebhookID, failed.Outcome = "wh_2", Outcome{State: holdfast.DeliveryRetrying, Attempts: 1, DelayMS: 5}
+	var groups sync.WaitGroup
+	for range 8 {
+		groups.Go(func() {
+			_, err := environment().ExecuteLocalActivity(n.HandOver, []Successor{waiting, failed})
+			require.NoError(t, err)
+		})
+	}
+	groups.Wait()
+	require.Len(t, starts.started, 16)
+	require.Equal(t, successorStarts, starts.most)
+	require.Contains(t, starts.started, waiting)
+	require.Contains(t, starts.started, failed)
+	r := n.store.record("wh_1")
+	require.Equal(t, holdfast.DeliveryPending, r.State)
+	require.Greater(t, r.NextAttemptAt, r.UpdatedAt)
+	require.Equal(t, createdAt, r.CreatedAt)
+	require.NotContains(t, n.store.records, DeliveryKey{"wh_2", "evt_1"}, "its attempt has left a record")
+
+	require.Equal(t, holdfast.DeliveryPending, n.first(t, "wh_1").one(t).State)
+	require.Empty(t, n.sender.requests(), "its own workflow attempts it")
+
+	starts.fail = holdfast.Errorf(holdfast.CodeUnavailable, "Temporal is away")
+	_, err := environment().ExecuteLocalActivity(n.HandOver, []Successor{failed})
+	require.Error(t, err)
 }

@@ -100,6 +100,16 @@ func run(t *testing.T, activity any, in AttemptRequest) (Outcome, error) {
 	return o, nil
 }
 
+// here makes the attempt as a local activity.
+func (n *node) here(t *testing.T, in AttemptRequest) Outcome {
+	t.Helper()
+	value, err := environment().ExecuteLocalActivity(n.AttemptHere, in, event())
+	require.NoError(t, err)
+	var o Outcome
+	require.NoError(t, value.Get(&o))
+	return o
+}
+
 func attemptRequest(webhook string, number int) AttemptRequest {
 	return AttemptRequest{WebhookID: webhook, EventID: "evt_1", Number: number, CreatedAt: createdAt}
 }

@@ -32,12 +32,13 @@ const minSweep = 64
 type lane struct {
 	slots     chan struct{}
 	users     int
-	failures  int       // in a row
-	slow      bool      // out of the fast lane
-	until     time.Time // when failures and slow are forgotten
-	throttles int       // pauses in a row
-	paused    time.Time // no attempt before
-	turn      time.Time // when the last of those who wait has its turn
+	failures  int           // in a row
+	slow      bool          // out of the fast lane
+	took      time.Duration // what the last attempt took that was not good
+	until     time.Time     // when failures and slow are forgotten
+	throttles int           // pauses in a row
+	paused    time.Time     // no attempt before
+	turn      time.Time     // when the last of those who wait has its turn
 }
 
 // slowAfter is how many answers in a row must be failures before a webhook leaves the fast lane: the slow lane costs a
@@ -126,6 +127,25 @@ func (l *Lanes) Slow(webhookID string) bool {
 	return lane != nil && lane.slow && lane.until.After(l.now())
 }
 
+// Took is how long the webhook's last answer was waited for, if it is not doing well: 0 when nothing is held against it.
+func (l *Lanes) Took(webhookID string) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lane := l.webhooks[webhookID]
+	if lane == nil || !lane.until.After(l.now()) {
+		return 0
+	}
+	return lane.took
+}
+
+// Full tells whether all slots of the webhook are taken.
+func (l *Lanes) Full(webhookID string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lane := l.webhooks[webhookID]
+	return lane != nil && len(lane.slots) == cap(lane.slots)
+}
+
 // Throttled tells whether the webhook has asked this node for fewer requests lately.
 func (l *Lanes) Throttled(webhookID string) bool {
 	l.mu.Lock()
@@ -155,8 +175,9 @@ const (
 	TooSlow              // it takes, or took, longer than the fast lane allows, or was not answered at all
 )
 
-// Observe notes how an attempt of a webhook in use went. A good one brings the webhook back to the fast lane.
-func (l *Lanes) Observe(webhookID string, s Speed) {
+// Observe notes how an attempt of a webhook in use went, and how long it took so far. A good one brings the webhook back to
+// the fast lane.
+func (l *Lanes) Observe(webhookID string, s Speed, took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	lane := l.webhooks[webhookID]
@@ -165,11 +186,12 @@ func (l *Lanes) Observe(webhookID string, s Speed) {
 	}
 	now := l.now()
 	if s == Good || !lane.until.After(now) {
-		lane.failures, lane.slow, lane.until = 0, false, time.Time{}
+		lane.failures, lane.slow, lane.took, lane.until = 0, false, 0, time.Time{}
 	}
 	switch {
 	case s != Good:
 		lane.failures++
+		lane.took = took
 		lane.slow = lane.slow || s == TooSlow || lane.failures >= slowAfter
 		lane.until = now.Add(l.slowFor)
 	case !lane.paused.After(now): // an attempt that began before the pause says nothing about it
@@ -215,18 +237,34 @@ func (l *Lanes) PauseUntil(webhookID string, until time.Time) {
 	e.slow, e.until = true, later(e.until, e.paused.Add(l.slowFor))
 }
 
-// maxTurn bounds a turn: past it whoever waits asks again, since what they wait for may have changed.
-const maxTurn = 10 * time.Minute
+// Bounds of a turn: past it whoever waits asks again, since what they wait for may have changed. An endpoint that gets well
+// does so without notice; a pause or a rate is what somebody has asked for.
+const (
+	maxTurn     = 10 * time.Minute
+	maxSlotTurn = 2 * time.Minute
+)
 
 // Turn returns how long to wait, at least wait, so that those who wait for the webhook on this node come one after the
 // other, spacing apart, instead of all at once and most of them in vain.
 func (l *Lanes) Turn(webhookID string, wait, spacing time.Duration) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e, now := l.getLocked(webhookID), l.now()
+	return l.turnLocked(l.getLocked(webhookID), wait, spacing, maxTurn)
+}
+
+// SlotTurn is Turn for those who have found no slot: as far apart as slots become free, judged by the last answer.
+func (l *Lanes) SlotTurn(webhookID string, wait time.Duration) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.getLocked(webhookID)
+	return l.turnLocked(e, wait, e.took/time.Duration(l.perWebhook), maxSlotTurn)
+}
+
+func (l *Lanes) turnLocked(e *lane, wait, spacing, most time.Duration) time.Duration {
+	now := l.now()
 	earliest := now.Add(wait)
 	e.turn = later(earliest, e.turn.Add(spacing))
-	if latest := later(earliest, now.Add(maxTurn)); e.turn.After(latest) {
+	if latest := later(earliest, now.Add(most)); e.turn.After(latest) {
 		e.turn = latest
 	}
 	return e.turn.Sub(now)

@@ -45,7 +45,7 @@ func TestG7_LanesKeepTheirLimits(t *testing.T) {
 				if all.Add(1) > int64(fast+slow) || per[w].Add(1) > int64(each) {
 					over.Store(true)
 				}
-				l.Observe(fmt.Sprint(w), Speed(i%3))
+				l.Observe(fmt.Sprint(w), Speed(i%3), time.Second)
 				per[w].Add(-1)
 				all.Add(-1)
 				slot.Release()
@@ -67,7 +67,7 @@ func TestLanes_SlowEndsByItselfOrWithAGoodAnswer(t *testing.T) {
 	observe := func(s Speed) {
 		slot, err := l.Acquire(t.Context(), "wh", false)
 		require.NoError(t, err)
-		l.Observe("wh", s)
+		l.Observe("wh", s, time.Second)
 		slot.Release()
 	}
 	require.False(t, l.Slow("wh"))
@@ -86,6 +86,30 @@ func TestLanes_SlowEndsByItselfOrWithAGoodAnswer(t *testing.T) {
 	require.Empty(t, l.webhooks)
 }
 
+// Those who found no slot come back about when slots become free, and not much later should the endpoint get well.
+func TestLanes_ThoseWithoutASlotComeOneAfterTheOther(t *testing.T) {
+	t.Parallel()
+	l := NewLanes(LaneLimits{4, 4, 2}, time.Minute)
+	now := time.Unix(1000, 0)
+	l.now = func() time.Time { return now }
+	for range 2 {
+		require.False(t, l.Full("wh"))
+		_, err := l.Acquire(t.Context(), "wh", true)
+		require.NoError(t, err)
+	}
+	require.True(t, l.Full("wh"))
+	require.Zero(t, l.Took("wh"))
+	l.Observe("wh", TooSlow, 30*time.Second)
+	require.Equal(t, 30*time.Second, l.Took("wh"))
+	for i := range 8 {
+		require.Equal(t, time.Second+time.Duration(i)*15*time.Second, l.SlotTurn("wh", time.Second))
+	}
+	require.Equal(t, maxSlotTurn, l.SlotTurn("wh", time.Second))
+	require.Equal(t, time.Second, l.SlotTurn("other", time.Second))
+	l.Observe("wh", Good, time.Second)
+	require.Zero(t, l.Took("wh"))
+}
+
 // Webhooks that failed once and were deleted are not remembered for ever.
 func TestLanes_ForgetsWhatNobodyAsksForAgain(t *testing.T) {
 	t.Parallel()
@@ -96,7 +120,7 @@ func TestLanes_ForgetsWhatNobodyAsksForAgain(t *testing.T) {
 		id := fmt.Sprint(i)
 		slot, err := l.Acquire(t.Context(), id, false)
 		require.NoError(t, err)
-		l.Observe(id, TooSlow)
+		l.Observe(id, TooSlow, time.Second)
 		slot.Release()
 		require.True(t, l.Slow(id))
 		now = now.Add(time.Second)
@@ -128,10 +152,10 @@ func TestLanes_PausesGrowAndEnd(t *testing.T) {
 	throttle(5*time.Second, 5*time.Second, true)
 	throttle(3*time.Second, 5*time.Second, false)
 	throttle(9*time.Second, 9*time.Second, true)
-	l.Observe("wh", Good)
+	l.Observe("wh", Good, time.Second)
 	require.True(t, l.Throttled("wh"), "it was under way when the pause began")
 	now = now.Add(9 * time.Second)
-	l.Observe("wh", Good)
+	l.Observe("wh", Good, time.Second)
 	require.False(t, l.Throttled("wh"))
 	throttle(0, time.Second, true)
 }

@@ -18,6 +18,9 @@ type Outcome struct {
 	Status   int                    `json:"status,omitempty"`    // of the last answer
 	DelayMS  int64                  `json:"delay_ms,omitempty"`  // with state retrying or pending: until the next attempt
 	InFlight string                 `json:"in_flight,omitempty"` // the node on which attempt number Attempts is under way
+	// Here says that the next attempt is expected to be over soon, or not to be made at all for want of a slot: a local
+	// activity will do, at a fraction of what a regular one costs.
+	Here bool `json:"here,omitempty"`
 	// Waits is how often in a row the delivery was sent away without an attempt because no slot was free.
 	Waits int `json:"waits,omitempty"`
 	// Detail is what a probe's attempt failed with.

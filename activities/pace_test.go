@@ -122,7 +122,8 @@ func TestD38_ProbeIsMadeWhateverTheState(t *testing.T) {
 		n.sender.status(status, 0)
 		probe.Number = i + 1
 		want := Outcome{
-			State: holdfast.DeliveryHeld, Reason: probe.HeldFor, Attempts: i + 1, Status: status, Detail: answer("", 1, status).ErrorMessage,
+			State: holdfast.DeliveryHeld, Reason: probe.HeldFor, Attempts: i + 1, Status: status, Here: true,
+			Detail: answer("", 1, status).ErrorMessage,
 		}
 		for range 2 { // again, as after a crash: answered from the record
 			o, err := run(t, n.Attempt, probe)

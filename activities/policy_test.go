@@ -60,7 +60,7 @@ func slowsTheWebhook(t *testing.T, status int) {
 	}
 	n.sender.status(status, 0)
 	o := n.first(t, "wh_1").one(t)
-	require.Equal(t, Outcome{State: holdfast.DeliveryRetrying, Attempts: 1, Status: status, DelayMS: 1000}, o, "its own schedule is unchanged")
+	require.Equal(t, Outcome{State: holdfast.DeliveryRetrying, Attempts: 1, Status: status, DelayMS: 1000, Here: true}, o, "its own schedule is unchanged")
 	n.sender.status(200, 0)
 	for i, node := range []*node{n, other} {
 		o, err := run(t, node.Attempt, request("wh_1", 10+i, 1))
@@ -124,7 +124,7 @@ func TestRule07_JitterIsAvailableAndOnInDays(t *testing.T) {
 	seen := map[int64]bool{}
 	for range 50 {
 		n.store.set(func(s *fakeStore) { clear(s.records) })
-		n.Lanes.Observe("wh_1", Good)
+		n.Lanes.Observe("wh_1", Good, 0)
 		o, err := run(t, n.Attempt, attemptRequest("wh_1", 1))
 		require.NoError(t, err)
 		require.InDelta(t, 60_000, o.DelayMS, 6_000)

@@ -39,6 +39,8 @@ func RegisterWorkflows(r sdkworker.WorkflowRegistry) {
 func registerMain(r sdkworker.ActivityRegistry, a Activities) {
 	register(r, map[string]any{
 		"AttemptFirst":     a.Deliveries.AttemptFirst,
+		"AttemptHere":      a.Deliveries.AttemptHere,
+		"HandOver":         a.Deliveries.HandOver,
 		"RecordOutcomes":   a.Deliveries.RecordOutcomes,
 		"RecordState":      a.Deliveries.RecordState,
 		"ReplayPage":       a.Replays.ReplayPage,

@@ -52,6 +52,7 @@ func New(c client.Client, a Activities, opts Options, logger *zap.Logger) *Worke
 	}
 	main := sdkworker.New(c, workflows.QueueMain, sdkworker.Options{
 		Identity: opts.Node, WorkerStopTimeout: opts.StopTimeout, WorkflowPanicPolicy: panicPolicy, OnFatalError: onFatal,
+		WorkflowTaskPollerBehavior: pollers(),
 	})
 	RegisterWorkflows(main)
 	registerMain(main, a)
@@ -65,6 +66,15 @@ func New(c client.Client, a Activities, opts Options, logger *zap.Logger) *Worke
 	registerNode(node, a)
 	w.workers = []sdkworker.Worker{node, slow, main}
 	return w
+}
+
+// pollers gives the tasks of workflows that are cached here and those of all others pollers of their own. A fixed number of
+// pollers, the SDK's default, asks for the former alone while any wait: under load, workflows that begin or go on in a new
+// run would get no turn.
+func pollers() sdkworker.PollerBehavior {
+	return sdkworker.NewPollerBehaviorAutoscaling(sdkworker.PollerBehaviorAutoscalingOptions{
+		InitialNumberOfPollers: 2, MinimumNumberOfPollers: 2, MaximumNumberOfPollers: 16,
+	})
 }
 
 // Start starts polling; an error names what Temporal refused. ctx is not needed: starting does not wait for a task.

@@ -176,6 +176,8 @@ func (d *delivery) step(ctx workflow.Context) error {
 		return d.held(ctx)
 	case d.out.DelayMS > 0:
 		return d.wait(ctx)
+	case d.out.Here:
+		return d.here(ctx, d.out.Attempts+1)
 	default:
 		return d.attempt(ctx, d.out.Attempts+1)
 	}
@@ -199,13 +201,10 @@ func (d *delivery) first(ctx workflow.Context) error {
 	return nil
 }
 
-// attemptFirst runs a set of first attempts. It ends at the cut-off, so its timeout only guards against a stuck process.
+// attemptFirst runs a set of first attempts.
 func attemptFirst(ctx workflow.Context, set activities.FirstAttempts) (activities.FirstResult, error) {
 	var result activities.FirstResult
-	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
-		ScheduleToCloseTimeout: time.Minute,
-		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond},
-	})
+	ctx = workflow.WithLocalActivityOptions(ctx, localOptions)
 	err := workflow.ExecuteLocalActivity(ctx, deliveries.AttemptFirst, set).Get(ctx, &result)
 	return result, err
 }
@@ -228,6 +227,29 @@ func (d *delivery) join(ctx workflow.Context) error {
 		return d.attempt(ctx, number)
 	}
 	return d.took(ctx, number, out)
+}
+
+// here makes one attempt as a local activity, like the first: it is expected to be over soon. If not, it is joined.
+func (d *delivery) here(ctx workflow.Context, number int) error {
+	local := workflow.WithLocalActivityOptions(ctx, localOptions)
+	var out activities.Outcome
+	err := workflow.ExecuteLocalActivity(local, deliveries.AttemptHere, d.request(number), d.in.Event).Get(ctx, &out)
+	switch {
+	case temporal.IsCanceledError(err):
+		return err
+	case err != nil:
+		return d.attempt(ctx, number)
+	case out.InFlight != "":
+		out.Status = d.out.Status
+		d.out = out
+		return d.publish(ctx)
+	}
+	return d.took(ctx, number, out)
+}
+
+// localOptions are for local activities that end at the cut-off, so that the timeout only guards against a stuck process.
+var localOptions = workflow.LocalActivityOptions{
+	ScheduleToCloseTimeout: time.Minute, RetryPolicy: &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond},
 }
 
 // attempt makes one attempt as a regular activity in the slow lane. It is repeated without limit while we fail.

@@ -494,3 +494,76 @@ func TestG4_ACancelledDeliveryKeepsItsUnwrittenRecord(t *testing.T) {
 	require.True(t, temporal.IsCanceledError(env.GetWorkflowError()))
 	require.Equal(t, []string{"attempt", "cancelled"}, order)
 }
+
+// Attempts that are expected to be over soon need no activity of their own; everything else about them is the same.
+func TestG7_EndpointThatFailsAtOnceIsAttemptedInTheWorkflowTask(t *testing.T) {
+	t.Parallel()
+	env, f := newEnv(t)
+	here := func(o activities.Outcome) activities.Outcome {
+		o.Here = true
+		return o
+	}
+	f.first = open(here(retrying(1, time.Second)))
+	waiting := activities.Outcome{State: holdfast.DeliveryPending, DelayMS: 4000, Waits: 1, Here: true}
+	answers := []activities.Outcome{here(retrying(2, 2*time.Second)), waiting, here(retrying(3, 8*time.Second)), {
+		State: holdfast.DeliveryExhausted, Attempts: 4, Status: 500, Reason: "all 4 attempts failed",
+	}}
+	f.here = func(in activities.AttemptRequest, event holdfast.Event) (activities.Outcome, error) {
+		require.Equal(t, deliveryInput().Event, event)
+		next := answers[0]
+		answers = answers[1:]
+		return next, nil
+	}
+	env.ExecuteWorkflow(workflows.TypeDelivery, deliveryInput())
+	require.Equal(t, workflows.DeliveryStatus{
+		State: holdfast.DeliveryExhausted, Attempts: 4, Status: 500, Reason: "all 4 attempts failed",
+	}, result(t, env))
+	require.Equal(t, []int{2, 3, 3, 4}, numbers(f.named("AttemptHere")))
+	require.Equal(t, []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}, f.timers)
+	require.Empty(t, f.named("Attempt"))
+}
+
+// One that takes longer after all is joined where it is under way, and made again when that node is gone; what the local
+// activity leaves, or cannot do, is a regular one's work.
+func TestG6_AttemptInTheWorkflowTaskThatTakesLongerIsJoined(t *testing.T) {
+	t.Parallel()
+	env, f := newEnv(t)
+	first := retrying(1, time.Second)
+	first.Here = true
+	f.first = open(first)
+	answers := []activities.Outcome{
+		{State: holdfast.DeliveryRetrying, Attempts: 2, InFlight: "n7"},
+		{State: holdfast.DeliveryRetrying, Attempts: 3, InFlight: "n8"},
+		{State: holdfast.DeliveryPending},
+	}
+	f.here = func(activities.AttemptRequest, holdfast.Event) (activities.Outcome, error) {
+		if len(answers) == 0 {
+			return activities.Outcome{}, temporal.NewNonRetryableApplicationError("gone wrong", "internal", nil)
+		}
+		next := answers[0]
+		answers = answers[1:]
+		return next, nil
+	}
+	again := func(n int) activities.Outcome {
+		o := retrying(n, time.Second)
+		o.Here = true
+		return o
+	}
+	f.join = func(in activities.AttemptRequest) (activities.Outcome, error) {
+		if in.Node == "n8" {
+			return activities.Outcome{}, temporal.NewNonRetryableApplicationError("not here", activities.ErrorNoFlight, nil)
+		}
+		return again(in.Number), nil
+	}
+	f.attempt = func(in activities.AttemptRequest) (activities.Outcome, error) {
+		if in.Number == 5 {
+			return delivered(5), nil
+		}
+		return again(in.Number), nil
+	}
+	env.ExecuteWorkflow(workflows.TypeDelivery, deliveryInput())
+	require.Equal(t, workflows.DeliveryStatus{State: holdfast.DeliveryDelivered, Attempts: 5, Status: 200}, result(t, env))
+	require.Equal(t, []int{2, 3, 4, 5}, numbers(f.named("AttemptHere")))
+	require.Equal(t, []int{2, 3}, numbers(f.named("JoinAttempt")))
+	require.Equal(t, []int{3, 4, 5}, numbers(f.named("Attempt")))
+}

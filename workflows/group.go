@@ -17,6 +17,8 @@ type GroupInput struct {
 	CreatedAt        int64               `json:"created_at"`
 	AttemptTimeoutMS int64               `json:"attempt_timeout_ms"`
 	HoldForMS        int64               `json:"hold_for_ms"`
+	// Successors says that deliveries go on without being child workflows; groups begun before that was possible have none.
+	Successors bool `json:"successors,omitempty"`
 	// Earlier is what the runs before this one have done; Targets are then those that are left.
 	Earlier *GroupEarlier `json:"earlier,omitempty"`
 }
@@ -164,9 +166,48 @@ func (g *group) handOverOpen(ctx workflow.Context) error {
 	if n < len(g.open) && !bounded(ctx) {
 		n = len(g.open)
 	}
+	if n > 0 && g.in.Successors {
+		err := g.startSuccessors(ctx, g.open[:n])
+		if err == nil || temporal.IsCanceledError(err) {
+			g.handedOver(n, size)
+			return err
+		}
+		workflow.GetLogger(ctx).Warn("deliveries are handed over as child workflows", "error", err)
+	}
+	if err := g.startChildren(ctx, g.open[:n]); err != nil {
+		return err
+	}
+	g.handedOver(n, size)
+	return nil
+}
+
+func (g *group) handedOver(n, size int) {
+	g.result.HandedOver += n
+	g.handed += n
+	g.handedBytes += size
+	g.open = g.open[n:]
+}
+
+// startSuccessors starts deliveries around the group: no event of its history is about any of them.
+func (g *group) startSuccessors(ctx workflow.Context, open []activities.OpenOutcome) error {
+	all := make([]activities.Successor, len(open))
+	for i, o := range open {
+		target := g.in.Targets[o.Index]
+		all[i] = activities.Successor{
+			WebhookID: target.WebhookID, Event: g.in.Events[target.Event], CreatedAt: g.in.CreatedAt,
+			AttemptTimeoutMS: g.in.AttemptTimeoutMS, HoldForMS: g.in.HoldForMS, Outcome: o.Outcome,
+		}
+	}
+	local := workflow.WithLocalActivityOptions(ctx, localOptions)
+	return workflow.ExecuteLocalActivity(local, deliveries.HandOver, all).Get(ctx, nil)
+}
+
+// startChildren starts deliveries as child workflows: the way of groups begun before the other, and when that fails.
+func (g *group) startChildren(ctx workflow.Context, open []activities.OpenOutcome) error {
+	n := len(open)
 	started := make([]workflow.ChildWorkflowFuture, n)
-	for i, open := range g.open[:n] {
-		started[i] = handOver(ctx, g.in, open)
+	for i, o := range open {
+		started[i] = handOver(ctx, g.in, o)
 	}
 	for _, child := range started {
 		// A delivery of that id that is open already is the same delivery.
@@ -175,10 +216,6 @@ func (g *group) handOverOpen(ctx workflow.Context) error {
 			return err
 		}
 	}
-	g.result.HandedOver += n
-	g.handed += n
-	g.handedBytes += size
-	g.open = g.open[n:]
 	return nil
 }
 

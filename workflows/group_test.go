@@ -110,6 +110,59 @@ func TestG4_OpenDeliveriesOfAGroupGoOnByThemselves(t *testing.T) {
 	require.Len(t, f.named("AttemptFirst"), 1)
 }
 
+// The group starts what goes on by itself without being its parent: a child workflow would cost several times as much.
+func TestG7_OpenDeliveriesOfAGroupCostItNoEvents(t *testing.T) {
+	t.Parallel()
+	env, f := newEnv(t)
+	open := []activities.OpenOutcome{
+		{Index: 1, Outcome: retrying(1, time.Hour)},
+		{Index: 2, Outcome: activities.Outcome{State: holdfast.DeliveryPending, DelayMS: 5, Waits: 1, Here: true}},
+	}
+	f.first = func(activities.FirstAttempts) (activities.FirstResult, error) {
+		return activities.FirstResult{Delivered: 2, Open: open}, nil
+	}
+	var started []activities.Successor
+	failures := 2
+	f.handOver = func(in []activities.Successor) error {
+		if failures--; failures >= 0 {
+			return coded(holdfast.CodeUnavailable, true)
+		}
+		started = append(started, in...)
+		return nil
+	}
+	env.SetOnChildWorkflowStartedListener(func(info *workflow.Info, _ workflow.Context, _ converter.EncodedValues) {
+		t.Errorf("%s is a child", info.WorkflowExecution.ID)
+	})
+	in := groupInput()
+	in.Successors = true
+	env.ExecuteWorkflow(workflows.TypeDeliveryGroup, in)
+	require.Equal(t, workflows.GroupResult{Delivered: 2, HandedOver: 2}, groupResult(t, env))
+	successor := func(webhook string, event int, o activities.Outcome) activities.Successor {
+		return activities.Successor{
+			WebhookID: webhook, Event: in.Events[event], CreatedAt: in.CreatedAt, AttemptTimeoutMS: in.AttemptTimeoutMS,
+			HoldForMS: in.HoldForMS, Outcome: o,
+		}
+	}
+	require.Equal(t, []activities.Successor{successor("wh_2", 0, open[0].Outcome), successor("wh_1", 1, open[1].Outcome)}, started)
+	require.Len(t, f.named("AttemptFirst"), 1)
+}
+
+// Should the node be unable to start them, Temporal does it: nothing is left behind.
+func TestG4_WhatAGroupCannotStartBecomesItsChild(t *testing.T) {
+	t.Parallel()
+	env, f := newEnv(t)
+	f.first = func(activities.FirstAttempts) (activities.FirstResult, error) {
+		return activities.FirstResult{Delivered: 3, Open: []activities.OpenOutcome{{Index: 3, Outcome: retrying(1, time.Hour)}}}, nil
+	}
+	f.attempt = func(in activities.AttemptRequest) (activities.Outcome, error) { return delivered(in.Number), nil }
+	in := groupInput()
+	in.Successors = true
+	env.ExecuteWorkflow(workflows.TypeDeliveryGroup, in)
+	require.Equal(t, workflows.GroupResult{Delivered: 3, HandedOver: 1}, groupResult(t, env))
+	require.Len(t, f.named("HandOver"), 1)
+	require.Equal(t, []int{2}, numbers(f.named("Attempt")))
+}
+
 // Unrecorded ends are recorded together by the group; those of open deliveries are their children's.
 func TestD25_UnrecordedEndsOfAGroupAreRecordedInOneGo(t *testing.T) {
 	t.Parallel()

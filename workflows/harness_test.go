@@ -24,6 +24,8 @@ type fakes struct {
 	env *testsuite.TestWorkflowEnvironment
 
 	first       func(in activities.FirstAttempts) (activities.FirstResult, error)
+	handOver    func(in []activities.Successor) error // nil: it cannot be done
+	here        func(in activities.AttemptRequest, event holdfast.Event) (activities.Outcome, error)
 	attempt     func(in activities.AttemptRequest) (activities.Outcome, error)
 	join        func(in activities.AttemptRequest) (activities.Outcome, error)
 	recordAll   func(in activities.Records) error
@@ -88,6 +90,18 @@ func newEnv(t *testing.T) (*testsuite.TestWorkflowEnvironment, *fakes) {
 		f.timers = append(f.timers, d)
 	})
 	register(f, "AttemptFirst", func(in activities.FirstAttempts) (activities.FirstResult, error) { return f.first(in) })
+	register(f, "HandOver", func(in []activities.Successor) (struct{}, error) {
+		if f.handOver == nil {
+			return struct{}{}, temporal.NewNonRetryableApplicationError("no starts", "unavailable", nil)
+		}
+		return struct{}{}, f.handOver(in)
+	})
+	env.RegisterActivityWithOptions(func(ctx context.Context, in activities.AttemptRequest, event holdfast.Event) (activities.Outcome, error) {
+		f.note(ctx, "AttemptHere", in)
+		f.serial.Lock()
+		defer f.serial.Unlock()
+		return f.here(in, event)
+	}, activity.RegisterOptions{Name: "AttemptHere"})
 	register(f, "Attempt", func(in activities.AttemptRequest) (activities.Outcome, error) { return f.attempt(in) })
 	register(f, "JoinAttempt", func(in activities.AttemptRequest) (activities.Outcome, error) { return f.join(in) })
 	register(f, "RecordOutcomes", func(in activities.Records) (activities.Recorded, error) {

@@ -137,9 +137,10 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 	sender := httpsend.New(httpsend.Config{
 		Timeout: cfg.Delivery.Timeout, MaxResponseBytes: int(cfg.Delivery.MaxResponseBytes), Policy: policy, Node: cfg.Node.ID,
 	})
+	starter := &temporalclient.Starter{Client: a.temporal, Node: cfg.Node.ID, Eager: a.roles.Worker}
 	a.deliveries = activities.NewDeliveries(activities.DeliveryDeps{
 		Node: cfg.Node.ID, Webhooks: a.registry, Registered: registrationClient, Sender: sender,
-		Store: newDeliveryRecords(a.store), Payloads: &temporalclient.Payloads{Client: a.temporal}, Pace: a.store,
+		Store: newDeliveryRecords(a.store), Payloads: &temporalclient.Payloads{Client: a.temporal}, Successors: starter, Pace: a.store,
 		Lanes: activities.NewLanes(activities.LaneLimits{
 			Fast: cfg.Delivery.MaxConcurrent, Slow: cfg.Delivery.SlowConcurrent(), PerWebhook: cfg.Delivery.PerWebhookConcurrent,
 		}, slowFor),
@@ -170,11 +171,11 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 	if !a.roles.API {
 		return
 	}
-	starter := &temporalclient.Starter{Client: a.temporal, Node: cfg.Node.ID, Eager: a.roles.Worker}
 	a.dispatcher = dispatch.New(a.registry, redisadapter.Marks{Store: a.store}, starter, dispatch.Options{
 		Grouping:           cfg.Delivery.Grouping != config.GroupingOff,
 		GroupMaxDeliveries: cfg.Delivery.GroupMaxDeliveries, GroupMaxBytes: int(cfg.Delivery.GroupMaxBytes),
 		StartsInFlight: cfg.Delivery.StartsInFlight, QueueMaxDeliveries: cfg.Delivery.QueueMaxDeliveries,
+		StartSpacing:  cfg.Delivery.StartSpacing,
 		QueueMaxBytes: int(cfg.Delivery.QueueMaxBytes), AttemptTimeout: cfg.Delivery.Timeout, HoldFor: cfg.Delivery.HoldFor,
 	}, a.logger)
 	if cfg.Ingress.PubSub {

@@ -98,8 +98,9 @@ type Delivery struct {
 	Grouping             string        // GroupingAuto or GroupingOff
 	GroupMaxDeliveries   int
 	GroupMaxBytes        Size
-	StartsInFlight       int // workflow starts at once; 0 adapts
-	QueueMaxDeliveries   int // deliveries waiting to become durable, past which publishers are refused
+	StartsInFlight       int           // workflow starts at once; 0 adapts
+	StartSpacing         time.Duration // between starts while events come faster than starts end
+	QueueMaxDeliveries   int           // deliveries waiting to become durable, past which publishers are refused
 	QueueMaxBytes        Size
 	FastCutoff           time.Duration // a receiver slower than this leaves the fast lane
 	HoldFor              time.Duration // how long a held delivery waits for its webhook

@@ -268,6 +268,11 @@ var settings = []setting{
 		at:  func(c *Config) any { return &c.Delivery.StartsInFlight },
 	},
 	{
+		key: "delivery.start_spacing", flag: "delivery-start-spacing", arg: "DURATION", commands: everywhere, def: "15ms",
+		doc: "time between workflow starts while events come faster than starts end; 0 makes smaller groups",
+		at:  func(c *Config) any { return &c.Delivery.StartSpacing },
+	},
+	{
 		key: "delivery.queue_max_deliveries", flag: "delivery-queue-max-deliveries", arg: "N",
 		commands: everywhere, def: "10000",
 		other: []variable{{"DELIVERY_QUEUE_SIZE", nil}},

@@ -89,6 +89,7 @@ func (c *Config) checkDelivery(v *violations) {
 	v.checkf(d.GroupMaxBytes >= 1 && d.GroupMaxBytes < temporalMaxPayload, "delivery.group_max_bytes",
 		"must be less than %s, the most Temporal takes", Size(temporalMaxPayload))
 	v.checkf(d.StartsInFlight >= 0 && d.StartsInFlight <= 256, "delivery.starts_in_flight", "must be between 0 and 256")
+	v.checkf(d.StartSpacing >= 0 && d.StartSpacing <= time.Second, "delivery.start_spacing", "must be between 0s and 1s")
 	v.checkf(d.QueueMaxDeliveries >= d.GroupMaxDeliveries, "delivery.queue_max_deliveries",
 		"must be at least delivery.group_max_deliveries, which is %d", d.GroupMaxDeliveries)
 	v.checkf(d.QueueMaxBytes >= d.GroupMaxBytes && d.QueueMaxBytes >= 2*holdfast.MaxEventBytes, "delivery.queue_max_bytes",

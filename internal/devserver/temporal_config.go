@@ -124,10 +124,11 @@ func dynamicConfig() dynamicconfig.StaticClient {
 		dynamicconfig.MatchingPersistenceMaxQPS.Key():                           unlimited,
 		dynamicconfig.WorkerPersistenceMaxQPS.Key():                             unlimited,
 		dynamicconfig.WorkerPerNamespaceWorkerStartRate.Key():                   1_000.0,
-		// A poll takes 100 tasks at once; the default of 20 polls is meant for one shard among hundreds.
+		// A poll takes 100 tasks at once; the default of 20 polls is meant for one shard among hundreds. What is seen in lists
+		// may come a tenth of a second later, for the sake of the database that has other things to do.
 		dynamicconfig.TransferProcessorMaxPollRPS.Key():   500,
 		dynamicconfig.TimerProcessorMaxPollRPS.Key():      500,
-		dynamicconfig.VisibilityProcessorMaxPollRPS.Key(): 500,
+		dynamicconfig.VisibilityProcessorMaxPollRPS.Key(): 10,
 
 		// A development server does not call home.
 		dynamicconfig.EnableServerVersionCheck.Key(): false,

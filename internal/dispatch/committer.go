@@ -35,6 +35,7 @@ type pending struct {
 	event    *holdfast.Event
 	webhooks []string
 	done     chan started
+	late     bool // it came while a start was under way
 }
 
 func (p *pending) size() int { return p.event.Size() + targetBytes*len(p.webhooks) }
@@ -55,6 +56,8 @@ type committer struct {
 	bytes    int
 	inFlight int
 	lastSize int
+	begun    time.Time // when the last start began
+	lingers  bool      // a timer will go on
 	stopped  bool
 	running  sync.WaitGroup
 	ordered  chan struct{} // starts of ordered deliveries in flight
@@ -145,6 +148,9 @@ func (c *committer) enqueue(parts []*pending) error {
 	}
 	c.count += deliveries
 	c.bytes += size
+	for _, p := range parts {
+		p.late = c.inFlight > 0
+	}
 	c.waiting = append(c.waiting, parts...)
 	c.pumpLocked()
 	return nil
@@ -152,11 +158,42 @@ func (c *committer) enqueue(parts []*pending) error {
 
 // pumpLocked starts groups while the limit allows.
 func (c *committer) pumpLocked() {
-	for len(c.waiting) > 0 && c.inFlight < c.limitLocked() {
+	for len(c.waiting) > 0 && c.inFlight < c.limitLocked() && !c.lingerLocked() {
 		group := c.takeLocked()
 		c.inFlight++
+		c.begun = time.Now()
 		c.running.Go(func() { c.start(group) })
 	}
+}
+
+// lingerLocked tells whether the next start is put off, and sees to it that it is made. What came while another start was
+// under way waits until that one began StartSpacing ago: at a rate at which starts follow each other closely they would all be
+// small, and fill the cores. What finds nothing under way starts at once, and so does what fills a group.
+func (c *committer) lingerLocked() bool {
+	if !c.opts.Grouping || !c.waiting[0].late {
+		return false
+	}
+	wait := c.opts.StartSpacing - time.Since(c.begun)
+	if wait <= 0 || c.waitingDeliveriesLocked() >= c.opts.GroupMaxDeliveries {
+		return false
+	}
+	if !c.lingers {
+		c.lingers = true
+		time.AfterFunc(wait, func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.lingers = false
+			c.pumpLocked()
+		})
+	}
+	return true
+}
+
+func (c *committer) waitingDeliveriesLocked() (n int) {
+	for _, p := range c.waiting {
+		n += len(p.webhooks)
+	}
+	return n
 }
 
 // limitLocked is how many starts may be in flight. More of them make smaller groups and spend the cores on starts, so
@@ -217,7 +254,7 @@ func (c *committer) startWorkflows(ctx context.Context, group []*pending) starte
 	}
 	in := workflows.GroupInput{
 		Events: make([]holdfast.Event, len(group)), CreatedAt: time.Now().UnixMilli(),
-		AttemptTimeoutMS: c.opts.AttemptTimeout.Milliseconds(), HoldForMS: c.opts.HoldFor.Milliseconds(),
+		AttemptTimeoutMS: c.opts.AttemptTimeout.Milliseconds(), HoldForMS: c.opts.HoldFor.Milliseconds(), Successors: true,
 	}
 	for i, p := range group {
 		in.Events[i] = *p.event

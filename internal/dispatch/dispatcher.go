@@ -56,6 +56,8 @@ type Options struct {
 	GroupMaxBytes      int
 	FanOutMaxBytes     int // of one start that carries one event to many webhooks; 0: what Temporal takes
 	StartsInFlight     int // 0: adaptive
+	// StartSpacing is how far apart two starts begin while events come faster than starts end.
+	StartSpacing       time.Duration
 	QueueMaxDeliveries int
 	QueueMaxBytes      int
 	AttemptTimeout     time.Duration

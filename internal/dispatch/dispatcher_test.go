@@ -576,6 +576,41 @@ func TestPublish_GroupingOffStartsEveryDeliveryByItself(t *testing.T) {
 	require.Len(t, b.starter.groups(), 50)
 }
 
+// Events that come while a start is under way wait for more of their kind, but not for more than fit into a group; one that
+// finds nothing under way waits for nobody.
+func TestCommit_StartsUnderLoadAreSpaced(t *testing.T) {
+	t.Parallel()
+	b := newBundle(t, webhooks(1, "job_failed"), func(o *Options) { o.StartSpacing, o.GroupMaxDeliveries = time.Hour, 3 })
+	var running sync.WaitGroup
+	publish := func(id string) {
+		running.Go(func() {
+			_, err := b.Publish(t.Context(), event(id))
+			require.NoError(t, err)
+		})
+	}
+	for _, id := range []string{"alone", "alone_again"} {
+		publish(id)
+		running.Wait()
+	}
+	require.Len(t, b.starter.groups(), 2)
+
+	gate := make(chan struct{})
+	b.starter.setGate(gate)
+	publish("first")
+	testkit.Await(t, "its start", func() bool { return b.starter.count() == 3 })
+	publish("second")
+	testkit.Await(t, "the second to be queued", func() bool { return b.commits.total() == 2 })
+	close(gate)
+	testkit.Await(t, "the first to be durable", func() bool { return len(b.starter.groups()) == 3 && b.commits.total() == 1 })
+	publish("third")
+	testkit.Await(t, "the third to be queued", func() bool { return b.commits.total() == 2 })
+	require.Len(t, b.starter.groups(), 3, "they wait for more")
+	publish("fourth")
+	running.Wait()
+	require.Len(t, b.starter.groups(), 4)
+	require.Len(t, b.starter.groups()[3].targets, 3)
+}
+
 // Stop refuses what is new, and what was accepted is durable and marked when it returns.
 func TestG3_StopDrains(t *testing.T) {
 	t.Parallel()

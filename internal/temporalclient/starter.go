@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/emprops/holdfast/activities"
 	"github.com/emprops/holdfast/workflows"
 )
 
@@ -27,6 +28,15 @@ func (s *Starter) StartDelivery(ctx context.Context, in workflows.DeliveryInput)
 	opts := s.options(workflows.DeliveryWorkflowID(in.WebhookID, in.Event.ID))
 	opts.TypedSearchAttributes = workflows.DeliveryAttributes(in.WebhookID, &in.Event)
 	return s.start(ctx, opts, workflows.TypeDelivery, in)
+}
+
+// StartSuccessor starts the Delivery that takes a delivery over from a group. One that is open already is the same.
+func (s *Starter) StartSuccessor(ctx context.Context, in activities.Successor) error {
+	_, _, err := s.StartDelivery(ctx, workflows.DeliveryInput{
+		WebhookID: in.WebhookID, Event: in.Event, CreatedAt: in.CreatedAt, AttemptTimeoutMS: in.AttemptTimeoutMS,
+		HoldForMS: in.HoldForMS, Outcome: &in.Outcome,
+	})
+	return err
 }
 
 // StartGroup starts a DeliveryGroup under the id; starting it again returns the same run.
