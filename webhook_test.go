@@ -61,8 +61,8 @@ func TestStoredJSONHasTheOriginalsFieldsInItsOrder(t *testing.T) {
 func TestHoldReason(t *testing.T) {
 	t.Parallel()
 	for want, w := range map[string]holdfast.Webhook{
-		"":                      {Active: true},
-		"the webhook is paused": {Disconnected: true, Disconnection: &holdfast.Disconnection{Reason: "x"}},
+		"":                            {Active: true},
+		"the webhook is paused":       {Disconnected: true, Disconnection: &holdfast.Disconnection{Reason: "x"}},
 		"the webhook is disconnected": {Active: true, Disconnected: true}, // by the original, which keeps no reason
 		"the webhook is disconnected (10 deliveries failed in a row)": {
 			Active: true, Disconnected: true, Disconnection: &holdfast.Disconnection{Reason: "10 deliveries failed in a row"},

@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"time"
@@ -214,8 +213,7 @@ func (d *Deliveries) look(ctx context.Context, j *job) (*holdfast.Webhook, Outco
 	case w == nil:
 		return nil, Outcome{State: holdfast.DeliveryCancelled, Reason: "the webhook is deleted", Attempts: j.number - 1}, nil
 	case w.State() != holdfast.WebhookActive && !j.probe:
-		reason := fmt.Sprintf("the webhook is %s", w.State())
-		return nil, Outcome{State: holdfast.DeliveryHeld, Reason: reason, Attempts: j.number - 1, Here: d.quick(w.ID)}, nil
+		return nil, Outcome{State: holdfast.DeliveryHeld, Reason: w.HoldReason(), Attempts: j.number - 1, Here: d.quick(w.ID)}, nil
 	}
 	return w, Outcome{}, nil
 }

@@ -29,7 +29,7 @@ func TestG7_CachedWorkflowsLeaveRoomForNewOnes(t *testing.T) {
 	busy := func(ctx workflow.Context) error {
 		for !stop.Load() { //nolint:workflowcheck // it is never replayed
 			turns.Add(1)
-			time.Sleep(50 * time.Millisecond) //nolint:workflowcheck // so that more tasks wait than are done
+			<-time.NewTimer(50 * time.Millisecond).C //nolint:workflowcheck // so that more tasks wait than are done
 			if err := workflow.Sleep(ctx, time.Millisecond); err != nil {
 				return err
 			}
