@@ -53,7 +53,10 @@ func TestWireNames(t *testing.T) {
 		RegisterWorkflows(n)
 		registerMain(n, everything)
 	})
-	queue(workflows.QueueSlow, func(n *names) { registerSlow(n, everything) })
+	queue(workflows.QueueSlow, func(n *names) {
+		registerDelivery(n)
+		registerSlow(n, everything)
+	})
 	queue(workflows.QueueNode("NODE"), func(n *names) { registerNode(n, everything) })
 	fmt.Fprintf(&b, "id Registration %s\nid Delivery %s\nid DeliveryGroup %s\n", workflows.RegistrationID("WEBHOOK"),
 		workflows.DeliveryWorkflowID("WEBHOOK", "EVENT"), workflows.GroupID("NODE", "ULID"))

@@ -26,7 +26,7 @@ type Activities struct {
 // RegisterWorkflows registers every workflow type; the replayer uses it as well as the worker.
 func RegisterWorkflows(r sdkworker.WorkflowRegistry) {
 	r.RegisterWorkflowWithOptions(workflows.Registration, workflow.RegisterOptions{Name: workflows.TypeRegistration})
-	r.RegisterWorkflowWithOptions(workflows.Delivery, workflow.RegisterOptions{Name: workflows.TypeDelivery})
+	registerDelivery(r)
 	r.RegisterWorkflowWithOptions(workflows.DeliveryGroup, workflow.RegisterOptions{Name: workflows.TypeDeliveryGroup})
 	r.RegisterWorkflowWithOptions(workflows.OrderedDeliveries, workflow.RegisterOptions{Name: workflows.TypeOrderedDeliveries})
 	r.RegisterWorkflowWithOptions(workflows.ConsistencyCheck, workflow.RegisterOptions{Name: workflows.TypeConsistencyCheck})
@@ -35,11 +35,19 @@ func RegisterWorkflows(r sdkworker.WorkflowRegistry) {
 	r.RegisterWorkflowWithOptions(workflows.Sweep, workflow.RegisterOptions{Name: workflows.TypeSweep})
 }
 
-// registerMain registers what runs on the main queue. Local activities run where workflows do.
+func registerDelivery(r sdkworker.WorkflowRegistry) {
+	r.RegisterWorkflowWithOptions(workflows.Delivery, workflow.RegisterOptions{Name: workflows.TypeDelivery})
+}
+
+// registerHere registers the local activities of a delivery; they run where its workflow does.
+func registerHere(r sdkworker.ActivityRegistry, a Activities) {
+	register(r, map[string]any{"AttemptFirst": a.Deliveries.AttemptFirst, "AttemptHere": a.Deliveries.AttemptHere})
+}
+
+// registerMain registers what runs on the main queue.
 func registerMain(r sdkworker.ActivityRegistry, a Activities) {
+	registerHere(r, a)
 	register(r, map[string]any{
-		"AttemptFirst":     a.Deliveries.AttemptFirst,
-		"AttemptHere":      a.Deliveries.AttemptHere,
 		"HandOver":         a.Deliveries.HandOver,
 		"RecordOutcomes":   a.Deliveries.RecordOutcomes,
 		"RecordState":      a.Deliveries.RecordState,
@@ -81,6 +89,7 @@ func registerMain(r sdkworker.ActivityRegistry, a Activities) {
 
 // registerSlow registers what runs in the slow lane.
 func registerSlow(r sdkworker.ActivityRegistry, a Activities) {
+	registerHere(r, a)
 	register(r, map[string]any{"Attempt": a.Deliveries.Attempt})
 }
 

@@ -37,8 +37,9 @@ type Workers struct {
 	stopped bool
 }
 
-// New builds the workers; Start starts them.
-func New(c client.Client, a Activities, opts Options, logger *zap.Logger) *Workers {
+// New builds the workers; Start starts them. What is done for deliveries that did not succeed at once goes through
+// background, a client that lets the calls of others go first: it must not delay what publishers wait for (G7).
+func New(c, background client.Client, a Activities, opts Options, logger *zap.Logger) *Workers {
 	w := &Workers{logger: logger}
 	panicPolicy := sdkworker.BlockWorkflow
 	if opts.FailOnNonDeterminism {
@@ -56,9 +57,11 @@ func New(c client.Client, a Activities, opts Options, logger *zap.Logger) *Worke
 	})
 	RegisterWorkflows(main)
 	registerMain(main, a)
-	slow := sdkworker.New(c, workflows.QueueSlow, sdkworker.Options{
-		Identity: opts.Node, WorkerStopTimeout: opts.StopTimeout, DisableWorkflowWorker: true, OnFatalError: onFatal,
+	slow := sdkworker.New(background, workflows.QueueSlow, sdkworker.Options{
+		Identity: opts.Node, WorkerStopTimeout: opts.StopTimeout, WorkflowPanicPolicy: panicPolicy, OnFatalError: onFatal,
+		WorkflowTaskPollerBehavior: pollers(),
 	})
+	registerDelivery(slow)
 	registerSlow(slow, a)
 	node := sdkworker.New(c, workflows.QueueNode(opts.Node), sdkworker.Options{
 		Identity: opts.Node, WorkerStopTimeout: opts.StopTimeout, DisableWorkflowWorker: true, OnFatalError: onFatal,

@@ -12,7 +12,7 @@ import (
 // Task queues.
 const (
 	QueueMain = "holdfast"      // workflows and light activities
-	QueueSlow = "holdfast-slow" // attempts to slow or failing receivers, and every retry
+	QueueSlow = "holdfast-slow" // attempts that take their time, and deliveries that a group has handed over
 )
 
 // QueueNode is the task queue that only the node with the id polls.

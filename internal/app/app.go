@@ -56,6 +56,7 @@ type App struct {
 
 	redis       redis.UniversalClient
 	temporal    client.Client
+	background  client.Client // for calls that are to let others go first
 	store       *redisstore.Store
 	registry    *registry.Registry
 	dispatcher  *dispatch.Dispatcher
@@ -101,6 +102,11 @@ func New(cfg config.Config, roles Roles, logger *zap.Logger) (*App, error) {
 	if a.temporal, err = temporalclient.Dial(temporalOptions(cfg), logger); err != nil {
 		return nil, err
 	}
+	background := temporalOptions(cfg)
+	background.Background = true
+	if a.background, err = temporalclient.Dial(background, logger); err != nil {
+		return nil, err
+	}
 	a.store = redisstore.New(a.redis, redisstore.Options{
 		Prefix: cfg.Redis.Prefix, Sealer: storeSealer(keys), NodeTTL: cfg.Node.TTL, MarkTTL: cfg.Delivery.EventTTL,
 	})
@@ -137,17 +143,17 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 	sender := httpsend.New(httpsend.Config{
 		Timeout: cfg.Delivery.Timeout, MaxResponseBytes: int(cfg.Delivery.MaxResponseBytes), Policy: policy, Node: cfg.Node.ID,
 	})
-	starter := &temporalclient.Starter{Client: a.temporal, Node: cfg.Node.ID, Eager: a.roles.Worker}
+	successors := &temporalclient.Starter{Client: a.background, Node: cfg.Node.ID, Eager: true, Queue: workflows.QueueSlow}
 	a.deliveries = activities.NewDeliveries(activities.DeliveryDeps{
 		Node: cfg.Node.ID, Webhooks: a.registry, Registered: registrationClient, Sender: sender,
-		Store: newDeliveryRecords(a.store), Payloads: &temporalclient.Payloads{Client: a.temporal}, Successors: starter, Pace: a.store,
+		Store: newDeliveryRecords(a.store), Payloads: &temporalclient.Payloads{Client: a.temporal}, Successors: successors, Pace: a.store,
 		Lanes: activities.NewLanes(activities.LaneLimits{
 			Fast: cfg.Delivery.MaxConcurrent, Slow: cfg.Delivery.SlowConcurrent(), PerWebhook: cfg.Delivery.PerWebhookConcurrent,
 		}, slowFor),
 		RetryAfterMax: cfg.Delivery.RetryAfterMax, DisconnectThreshold: cfg.Delivery.DisconnectThreshold,
 		Cutoff: cfg.Delivery.FastCutoff, Logger: a.logger,
 	})
-	a.workers = worker.New(a.temporal, worker.Activities{
+	a.workers = worker.New(a.temporal, a.background, worker.Activities{
 		Registrations: &activities.Registrations{
 			Store: a.store, Platform: platform, Targets: policy, Sealed: sealer, Filters: filterChecker{}, Consent: sender,
 			Sweeper: prober, Prober: prober, DisconnectThreshold: cfg.Delivery.DisconnectThreshold,
@@ -171,6 +177,7 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 	if !a.roles.API {
 		return
 	}
+	starter := &temporalclient.Starter{Client: a.temporal, Node: cfg.Node.ID, Eager: a.roles.Worker}
 	a.dispatcher = dispatch.New(a.registry, redisadapter.Marks{Store: a.store}, starter, dispatch.Options{
 		Grouping:           cfg.Delivery.Grouping != config.GroupingOff,
 		GroupMaxDeliveries: cfg.Delivery.GroupMaxDeliveries, GroupMaxBytes: int(cfg.Delivery.GroupMaxBytes),
@@ -363,6 +370,7 @@ func (a *App) Stop(ctx context.Context) error {
 		part(a.deliveries.Stop)
 		part(a.workers.Stop)
 		part(func(ctx context.Context) error { a.presence.stop(ctx); return nil })
+		a.background.Close()
 		a.temporal.Close()
 		errs = append(errs, a.redis.Close())
 	})

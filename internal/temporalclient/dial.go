@@ -1,6 +1,7 @@
 package temporalclient
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -21,6 +22,16 @@ type Options struct {
 	APIKey    string
 	Identity  string
 	TLS       *TLS // nil connects in clear
+	// Background has Temporal serve the calls of all others first, where it cannot serve all at once.
+	Background bool
+}
+
+// background is what marks a call as one that can wait, in the words of Temporal's server (common/headers).
+type background struct{}
+
+// GetHeaders implements client.HeadersProvider.
+func (background) GetHeaders(context.Context) (map[string]string, error) {
+	return map[string]string{"caller-type": "preemptable"}, nil
 }
 
 // TLS secures the connection. Certificates are PEM text or paths of files that hold it; text wins.
@@ -37,6 +48,9 @@ func Dial(o Options, logger *zap.Logger) (client.Client, error) {
 	opts := client.Options{
 		HostPort: o.Address, Namespace: o.Namespace, Identity: o.Identity, DataConverter: DataConverter(),
 		Logger: telemetry.NewTemporalLogger(logger),
+	}
+	if o.Background {
+		opts.HeadersProvider = background{}
 	}
 	if onLoopback(o.Address) {
 		// Compression saves nothing there and costs a tenth of the CPU of a start.

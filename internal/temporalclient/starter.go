@@ -18,6 +18,7 @@ type Starter struct {
 	Client client.Client
 	Node   string
 	Eager  bool
+	Queue  string // "": workflows.QueueMain
 }
 
 // NewGroupID makes the workflow id of a new group.
@@ -59,6 +60,9 @@ func (s *Starter) Enqueue(ctx context.Context, key string, in workflows.Delivery
 
 func (s *Starter) options(id string) client.StartWorkflowOptions {
 	opts := startOrJoin(id)
+	if s.Queue != "" {
+		opts.TaskQueue = s.Queue
+	}
 	opts.EnableEagerStart = s.Eager
 	return opts
 }
