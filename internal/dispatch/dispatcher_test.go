@@ -576,6 +576,53 @@ func TestPublish_GroupingOffStartsEveryDeliveryByItself(t *testing.T) {
 	require.Len(t, b.starter.groups(), 50)
 }
 
+// 100,000 events come while nothing can be made durable: as many as the queue holds are taken, the others are refused and
+// leave nothing behind, and what was taken becomes durable once that is possible.
+func TestD24_MemoryIsBoundedUnder100kEvents(t *testing.T) {
+	const room, events, size = 2_000, 100_000, 512
+	b := newBundle(t, webhooks(1, "job_failed"), func(o *Options) { o.QueueMaxDeliveries, o.QueueMaxBytes = room, 64 << 20 })
+	gate := make(chan struct{})
+	b.starter.setGate(gate)
+	text := strings.Repeat("x", size)
+	payload := func(n int) *holdfast.Event {
+		return &holdfast.Event{
+			ID: fmt.Sprintf("evt_%d", n), Type: "job_failed", Data: fmt.Appendf(nil, `{"n":%d,"text":"%s"}`, n, text),
+		}
+	}
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	var taken sync.WaitGroup
+	for n := range room {
+		taken.Go(func() {
+			_, err := b.Publish(t.Context(), payload(n))
+			require.NoError(t, err)
+		})
+	}
+	testkit.Await(t, "the queue to be full", func() bool { return b.commits.total() == room })
+	full := heap()
+	for n := room; n < events; n++ {
+		_, err := b.Publish(t.Context(), payload(n))
+		require.Equal(t, holdfast.CodeExhausted, holdfast.ErrorCode(err))
+	}
+	after := heap()
+	t.Logf("heap: %d KiB before, %d KiB with %d events in the queue, %d KiB after %d more were refused",
+		before>>10, full>>10, room, after>>10, events-room)
+	require.Less(t, full, before+room*size*16)
+	require.Less(t, after, full+(8<<20), "a refused event leaves nothing")
+	close(gate)
+	taken.Wait()
+	durable := 0
+	for _, g := range b.starter.groups() {
+		durable += len(g.targets)
+	}
+	require.Equal(t, room, durable)
+}
+
 // Events that come while a start is under way wait for more of their kind, but not for more than fit into a group; one that
 // finds nothing under way waits for nobody.
 func TestCommit_StartsUnderLoadAreSpaced(t *testing.T) {
