@@ -247,7 +247,7 @@ func TestG7_WebhookThatFailsAtOnceIsAttemptedInPlace(t *testing.T) {
 	}
 	require.True(t, n.Lanes.Slow("wh_1"))
 	require.Equal(t, Outcome{State: holdfast.DeliveryRetrying, Attempts: 2, Status: 500, DelayMS: 2000, Here: true}, n.here(t, attemptRequest("wh_1", 2)))
-	require.Equal(t, n.store.record("wh_1").Attempts, []holdfast.Attempt{n.store.record("wh_1").Attempts[0], n.store.record("wh_1").Attempts[1]})
+	require.Len(t, n.store.record("wh_1").Attempts, 2)
 	requests := len(n.sender.requests())
 	require.Equal(t, Outcome{State: holdfast.DeliveryRetrying, Attempts: 2, Status: 500, Here: true}, func() Outcome {
 		o := n.here(t, attemptRequest("wh_1", 2))

@@ -580,7 +580,7 @@ func TestPublish_GroupingOffStartsEveryDeliveryByItself(t *testing.T) {
 // leave nothing behind, and what was taken becomes durable once that is possible.
 func TestD24_MemoryIsBoundedUnder100kEvents(t *testing.T) {
 	const room, events, size = 2_000, 100_000, 512
-	b := newBundle(t, webhooks(1, "job_failed"), func(o *Options) { o.QueueMaxDeliveries, o.QueueMaxBytes = room, 64 << 20 })
+	b := newBundle(t, webhooks(1, "job_failed"), func(o *Options) { o.QueueMaxDeliveries, o.QueueMaxBytes = room, 64<<20 })
 	gate := make(chan struct{})
 	b.starter.setGate(gate)
 	text := strings.Repeat("x", size)
