@@ -30,6 +30,9 @@ import (
 
 // TestMain lets more tests run at once than there are cores: they wait for timers most of their time.
 func TestMain(m *testing.M) {
+	if testkit.ServeTemporalProcess() {
+		return
+	}
 	flag.Parse()
 	chosen := false
 	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
@@ -65,6 +68,11 @@ type cluster struct {
 
 func newCluster(tb testing.TB) *cluster {
 	tb.Helper()
+	return newClusterOn(tb, testkit.Temporal(tb))
+}
+
+func newClusterOn(tb testing.TB, temporal *testkit.TemporalEnv) *cluster {
+	tb.Helper()
 	key, err := seal.NewKey()
 	require.NoError(tb, err)
 	platform, err := standin.New(standin.Options{Logger: testkit.Logger(tb)})
@@ -72,7 +80,7 @@ func newCluster(tb testing.TB) *cluster {
 	require.NoError(tb, platform.Start(tb.Context(), "127.0.0.1:0"))
 	tb.Cleanup(func() { _ = platform.Stop(context.WithoutCancel(tb.Context())) })
 	return &cluster{
-		tb: tb, temporal: testkit.Temporal(tb), redis: testkit.PersistentRedisServer(tb), emprops: platform, key: key.Text(),
+		tb: tb, temporal: temporal, redis: testkit.PersistentRedisServer(tb), emprops: platform, key: key.Text(),
 		logger: testkit.Logger(tb).WithOptions(zap.IncreaseLevel(zap.InfoLevel)),
 	}
 }
