@@ -49,18 +49,26 @@ func newVictim(t *testing.T, c *cluster, bin string, m moment, webhookID string)
 		_ = syscall.Kill(process.Pid(), syscall.SIGKILL)
 		process.Wait()
 	})}
-	address := freeAddress(t)
-	process = testkit.Command{Path: bin, Args: []string{
-		"serve", "--listen", address, "--redis-url", "redis://" + v.redis(t, c.redisAddress()), "--node-id", "victim",
-		"--temporal-address", c.temporal.HostPort(), "--temporal-namespace", c.temporal.Namespace,
-		"--emprops-url", v.platform(t, c.emprops.URL()), "--emprops-mode", "required", "--secret-keys", c.key, "--allow-loopback",
-		"--node-heartbeat-interval", "250ms", "--node-ttl", "2s",
-	}}.Start(t)
-	base := "http://" + address
-	awaitTrue(t, "the victim to be ready", func() bool { return ready(t.Context(), base) })
+	var base string
+	process, base = c.process(t, bin, "--redis-url", "redis://"+v.redis(t, c.redisAddress()), "--emprops-url", v.platform(t, c.emprops.URL()))
 	v.webhooks = holdfastv1connect.NewWebhookServiceClient(http.DefaultClient, base)
 	v.events = holdfastv1connect.NewEventServiceClient(http.DefaultClient, base)
 	return v
+}
+
+// process starts a node in a process of its own and waits until it is ready. What args say counts more than what is usual.
+func (c *cluster) process(t *testing.T, bin string, args ...string) (p *testkit.Process, base string) {
+	t.Helper()
+	address := freeAddress(t)
+	base = "http://" + address
+	p = testkit.Command{Path: bin, Args: append([]string{
+		"serve", "--listen", address, "--redis-url", c.redis.URL(), "--node-id", "victim",
+		"--temporal-address", c.temporal.HostPort(), "--temporal-namespace", c.temporal.Namespace,
+		"--emprops-url", c.emprops.URL(), "--emprops-mode", "required", "--secret-keys", c.key, "--allow-loopback",
+		"--node-heartbeat-interval", "250ms", "--node-ttl", "2s",
+	}, args...)}.Start(t)
+	awaitTrue(t, "the node in a process of its own to be ready", func() bool { return ready(t.Context(), base) })
+	return p, base
 }
 
 // newBystander starts a node that lives while something else, which it needs, is the victim.
