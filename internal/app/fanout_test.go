@@ -26,7 +26,7 @@ var fanOut = flag.Int("fan-out", 10_000, "webhooks that one event goes to; one s
 
 // fanOutMemory is what a fan-out may take of a node beside what the node takes anyway. It does not grow with the webhooks
 // beyond their ids: 256 attempts are under way at once.
-const fanOutMemory = 96 << 20
+const fanOutMemory = 128 << 20
 
 // One event goes to very many webhooks, one in twenty of which fails at first. One start of a workflow has acknowledged it
 // for all, the workflow tells how far it is, the node's memory is bounded, and each webhook takes the event once.

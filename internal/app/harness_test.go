@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -140,6 +141,7 @@ func (c *cluster) stats(store *redisstore.Store, webhookID string, attempts int6
 // testNode is a running node with clients of its API.
 type testNode struct {
 	*app.App
+	cluster    *cluster
 	id         string
 	base       string
 	webhooks   holdfastv1connect.WebhookServiceClient
@@ -185,7 +187,7 @@ func (c *cluster) startAs(roles app.Roles, change ...func(*config.Config)) *test
 	base := "http://" + a.Addr()
 	h := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	return &testNode{
-		App: a, id: cfg.Node.ID, base: base,
+		App: a, cluster: c, id: cfg.Node.ID, base: base,
 		webhooks:   holdfastv1connect.NewWebhookServiceClient(h, base),
 		events:     holdfastv1connect.NewEventServiceClient(h, base),
 		deliveries: holdfastv1connect.NewDeliveryServiceClient(h, base, connect.WithProtoJSON()),
@@ -256,7 +258,7 @@ func (n *testNode) awaitDelivery(tb testing.TB, id string, state holdfastv1.Deli
 	var last *holdfastv1.Delivery
 	defer func() {
 		if tb.Failed() {
-			tb.Logf("last seen: %v", last)
+			tb.Logf("last seen: %v\n%s", last, n.cluster.explain(last.GetWorkflowId()))
 		}
 	}()
 	return await(tb, id+" to be "+state.String(), func() (*holdfastv1.Delivery, bool) {
@@ -264,6 +266,20 @@ func (n *testNode) awaitDelivery(tb testing.TB, id string, state holdfastv1.Deli
 		last = got.GetDelivery()
 		return last, err == nil && last.GetState() == state
 	})
+}
+
+// explain tells what the workflow of a delivery has done.
+func (c *cluster) explain(workflowID string) string {
+	var text strings.Builder
+	events := c.temporal.Client.GetWorkflowHistory(context.WithoutCancel(c.tb.Context()), workflowID, "", false, 0)
+	for events.HasNext() {
+		e, err := events.Next()
+		if err != nil {
+			return text.String() + err.Error()
+		}
+		fmt.Fprintf(&text, "%s %v %.200v\n", e.GetEventTime().AsTime().Format("15:04:05.000"), e.GetEventType(), e.GetAttributes())
+	}
+	return text.String()
 }
 
 // get asks one of the node's plain HTTP routes.

@@ -59,9 +59,15 @@ func newVictim(t *testing.T, c *cluster, bin string, m moment, webhookID string)
 // process starts a node in a process of its own and waits until it is ready. What args say counts more than what is usual.
 func (c *cluster) process(t *testing.T, bin string, args ...string) (p *testkit.Process, base string) {
 	t.Helper()
+	return c.processIn(t, nil, bin, args...)
+}
+
+// processIn is process with more in its environment.
+func (c *cluster) processIn(t *testing.T, env []string, bin string, args ...string) (p *testkit.Process, base string) {
+	t.Helper()
 	address := freeAddress(t)
 	base = "http://" + address
-	p = testkit.Command{Path: bin, Args: append([]string{
+	p = testkit.Command{Path: bin, Env: env, Args: append([]string{
 		"serve", "--listen", address, "--redis-url", c.redis.URL(), "--node-id", "victim",
 		"--temporal-address", c.temporal.HostPort(), "--temporal-namespace", c.temporal.Namespace,
 		"--emprops-url", c.emprops.URL(), "--emprops-mode", "required", "--secret-keys", c.key, "--allow-loopback",
