@@ -136,12 +136,12 @@ func (l *load) publish(t *testing.T, events holdfastv1connect.EventServiceClient
 	return true
 }
 
-// publishDuring publishes twenty events a second from before something goes away until after it has come back. Who is
-// refused publishes again, under the same id.
+// publishDuring publishes twenty events a second, fewer if they would become more than 400, from before something goes
+// away until after it has come back. Who is refused publishes again, under the same id.
 func (l *load) publishDuring(t *testing.T, events holdfastv1connect.EventServiceClient, away, back func()) {
 	t.Helper()
 	const margin = time.Second
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(max(50*time.Millisecond, (2*margin+*outage)/400))
 	defer tick.Stop()
 	leaves, returns, ends := time.After(margin), time.After(margin+*outage), time.After(2*margin+*outage)
 	deadline := time.Now().Add(*outage + patience)

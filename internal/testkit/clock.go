@@ -46,7 +46,7 @@ func (c *Clock) Jump(by time.Duration) {
 }
 
 // Env is what a program that BuildWithClock has built needs in its environment to go by the clock.
-func (c *Clock) Env() []string { return []string{"HOLDFAST_TEST_CLOCK=" + c.file.Name()} }
+func (c *Clock) Env() []string { return []string{"TESTKIT_CLOCK=" + c.file.Name()} }
 
 //go:embed testdata/clock/jump.go
 var jumpSource []byte

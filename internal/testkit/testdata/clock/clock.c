@@ -1,5 +1,5 @@
 // Preloaded into a program that reads the clock through the C library: moves the clock on the wall, and no other, by the
-// seconds in the file that HOLDFAST_TEST_CLOCK names. It allocates nothing, as allocators read the clock themselves.
+// seconds in the file that TESTKIT_CLOCK names. It allocates nothing, as allocators read the clock themselves.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdlib.h>
@@ -12,11 +12,11 @@
 static const volatile long long *offset;
 
 __attribute__((constructor)) static void init(void) {
-  const char *path = getenv("HOLDFAST_TEST_CLOCK");
+  const char *path = getenv("TESTKIT_CLOCK");
   int fd = path ? open(path, O_RDONLY) : -1;
   void *at = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof(long long), PROT_READ, MAP_SHARED, fd, 0);
   if (at == MAP_FAILED) {
-    static const char text[] = "HOLDFAST_TEST_CLOCK cannot be read\n";
+    static const char text[] = "TESTKIT_CLOCK cannot be read\n";
     if (write(2, text, sizeof(text) - 1) < 0) _exit(2);
     _exit(1);
   }

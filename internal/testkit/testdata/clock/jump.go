@@ -6,19 +6,19 @@ import (
 	"unsafe"
 )
 
-// offset is what HOLDFAST_TEST_CLOCK's file says, nil without one.
+// offset is what TESTKIT_CLOCK's file says, nil without one.
 var offset = func() *int64 {
-	path, ok := syscall.Getenv("HOLDFAST_TEST_CLOCK")
+	path, ok := syscall.Getenv("TESTKIT_CLOCK")
 	if !ok {
 		return nil
 	}
 	fd, err := syscall.Open(path, syscall.O_RDONLY, 0)
 	if err != nil {
-		panic("HOLDFAST_TEST_CLOCK: " + err.Error())
+		panic("TESTKIT_CLOCK: " + err.Error())
 	}
 	at, err := syscall.Mmap(fd, 0, 8, syscall.PROT_READ, syscall.MAP_SHARED)
 	if err != nil {
-		panic("HOLDFAST_TEST_CLOCK: " + err.Error())
+		panic("TESTKIT_CLOCK: " + err.Error())
 	}
 	return (*int64)(unsafe.Pointer(&at[0]))
 }()
