@@ -268,18 +268,20 @@ func (n *testNode) awaitDelivery(tb testing.TB, id string, state holdfastv1.Deli
 	})
 }
 
-// explain tells what the workflow of a delivery has done.
+// explain tells what the workflow of a delivery has done of late.
 func (c *cluster) explain(workflowID string) string {
-	var text strings.Builder
+	const most = 40
+	var lines []string
 	events := c.temporal.Client.GetWorkflowHistory(context.WithoutCancel(c.tb.Context()), workflowID, "", false, 0)
 	for events.HasNext() {
 		e, err := events.Next()
 		if err != nil {
-			return text.String() + err.Error()
+			lines = append(lines, err.Error())
+			break
 		}
-		fmt.Fprintf(&text, "%s %v %.200v\n", e.GetEventTime().AsTime().Format("15:04:05.000"), e.GetEventType(), e.GetAttributes())
+		lines = append(lines, fmt.Sprintf("%s %v %.200v", e.GetEventTime().AsTime().Format("15:04:05.000"), e.GetEventType(), e.GetAttributes()))
 	}
-	return text.String()
+	return strings.Join(lines[max(0, len(lines)-most):], "\n")
 }
 
 // get asks one of the node's plain HTTP routes.
