@@ -48,11 +48,15 @@ test: ## Set up and run all tests with the race detector
 	$(GO) test -race -p 1 -timeout $(TEST_TIMEOUT) $(filter-out %/internal/registry/proof,$(shell $(GO) list $(PACKAGES)))
 	$(GO) test -timeout $(TEST_TIMEOUT) ./internal/registry/proof
 
-# Without the race detector, which would make them measure the machine.
+# Without the race detector, which would make them measure the machine. The longer forms: SOAK_FLAGS="-outage 60s
+# -flushed 5000 -edits 1000", with more time. One test builds the node with another standard library, which takes minutes once.
+SOAK_FLAGS   ?=
+SOAK_TIMEOUT ?= 30m
+
 .PHONY: soak
 soak: ## Run the tests of faults, outages and many webhooks, which need the machine for themselves
 	@tools/install-redis
-	$(GO) test -p 1 -parallel 2 -timeout 30m ./internal/app -soak
+	$(GO) test -p 1 -parallel 2 -timeout $(SOAK_TIMEOUT) ./internal/app -soak $(SOAK_FLAGS)
 
 .PHONY: lint
 lint: $(STAMPS)/golangci-lint-$(GOLANGCI_LINT_VERSION) $(STAMPS)/workflowcheck-$(WORKFLOWCHECK_VERSION) $(STAMPS)/buf-$(BUF_VERSION) ## Check style, import rules, determinism of workflows and the schema

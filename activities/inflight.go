@@ -20,7 +20,7 @@ type flight struct {
 	key     string
 	webhook string
 	phase   atomic.Int32
-	began   atomic.Int64 // ns since the epoch; 0 while queued
+	began   atomic.Pointer[time.Time] // nil while queued; not a number, which a jump of the clock would move
 	slot    atomic.Pointer[Slot]
 	done    chan struct{}
 	outcome Outcome
@@ -62,14 +62,16 @@ func (f *flight) begin(slot *Slot) bool {
 	if !f.phase.CompareAndSwap(phaseQueued, phaseStarted) {
 		return false
 	}
-	f.began.Store(time.Now().UnixNano())
+	f.began.Store(new(time.Now()))
 	return true
 }
 
 // underWayFor is how long ago the attempt got its slots; false while it is queued.
 func (f *flight) underWayFor() (time.Duration, bool) {
-	began := f.began.Load()
-	return time.Duration(time.Now().UnixNano() - began), began != 0
+	if began := f.began.Load(); began != nil {
+		return time.Since(*began), true
+	}
+	return 0, false
 }
 
 // withdraw takes back an attempt that has not begun; false means it is under way.

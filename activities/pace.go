@@ -33,13 +33,13 @@ type pacer struct {
 	pace   Pace
 	lanes  *Lanes
 	logger *zap.Logger
-	out    atomic.Int64 // ns since the epoch until which Pace is taken to be away
+	out    atomic.Pointer[time.Time] // until when Pace is taken to be away; not a number, which a jump of the clock would move
 }
 
 // admit returns how long an attempt has to wait, 0 when it may begin now. The nodes' common state is asked only for
 // webhooks that have a rate limit or were seen throttled, slow or failing, so that the way of all others costs nothing.
 func (p *pacer) admit(ctx context.Context, w *holdfast.Webhook, slow bool) time.Duration {
-	if p.pace == nil || !slow && w.RateLimit <= 0 && !p.lanes.Throttled(w.ID) || time.Now().UnixNano() < p.out.Load() {
+	if p.pace == nil || !slow && w.RateLimit <= 0 && !p.lanes.Throttled(w.ID) || p.away() {
 		return 0
 	}
 	ctx, cancel := context.WithTimeout(ctx, paceTimeout)
@@ -47,7 +47,7 @@ func (p *pacer) admit(ctx context.Context, w *holdfast.Webhook, slow bool) time.
 	wait, err := p.pace.Admit(ctx, w.ID, w.RateLimit)
 	switch {
 	case err != nil:
-		p.out.Store(time.Now().Add(paceHoldOff).UnixNano())
+		p.out.Store(new(time.Now().Add(paceHoldOff)))
 		p.logger.Debug("attempts go unpaced", zap.Error(err))
 		return 0
 	case wait <= 0:
@@ -57,6 +57,11 @@ func (p *pacer) admit(ctx context.Context, w *holdfast.Webhook, slow bool) time.
 	}
 	p.lanes.PauseUntil(w.ID, time.Now().Add(wait))
 	return p.lanes.Turn(w.ID, wait, pausedSpacing)
+}
+
+func (p *pacer) away() bool {
+	until := p.out.Load()
+	return until != nil && time.Until(*until) > 0
 }
 
 // paused returns how long an attempt has to wait for a pause that this node knows of.

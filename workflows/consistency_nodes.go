@@ -13,6 +13,10 @@ import (
 	"github.com/emprops/holdfast/activities"
 )
 
+// versionMoving gates that nodes may show any revision between those of Redis before and after they were asked: a check
+// begun before compared them with the last alone, and found a drift wherever webhooks were registered all the time.
+const versionMoving = "consistency-moving"
+
 // nodes brings every live node's cache up to date and has those that still differ from Redis rebuild it.
 func (c *check) nodes(ctx workflow.Context) {
 	live, err := c.liveNodes(ctx)
@@ -21,16 +25,22 @@ func (c *check) nodes(ctx workflow.Context) {
 		return
 	}
 	c.out.Nodes = len(live)
+	asked := c.state
 	reports, silent := c.askNodes(ctx, live, nodeInspection.InspectNode, time.Duration(c.in.NodePatienceMS)*time.Millisecond)
+	moved := false
 	if c.audited && slices.ContainsFunc(reports, func(r activities.NodeReport) bool { return r.Revision > c.state.Position.Revision }) {
 		// The registry has moved on since, or the node shows a registry that is no more.
 		registrations := c.state.Registrations
 		if _, err := c.inspect(ctx, activities.RegistryInspection{Limit: inspectLimit}); err == nil {
 			c.state.Registrations = max(c.state.Registrations, registrations)
+			moved = workflow.GetVersion(ctx, versionMoving, workflow.DefaultVersion, 1) != workflow.DefaultVersion
 		}
 	}
+	if !moved {
+		asked = c.state
+	}
 	if c.audited {
-		c.rebuildNodes(ctx, reports)
+		c.rebuildNodes(ctx, reports, asked)
 	}
 	for _, r := range reports {
 		if r.Degraded != "" {
@@ -51,12 +61,13 @@ func (c *check) liveNodes(ctx workflow.Context) ([]string, error) {
 	return live.IDs, err
 }
 
-// rebuildNodes has the nodes that differ load everything anew and puts their new reports in place.
-func (c *check) rebuildNodes(ctx workflow.Context, reports []activities.NodeReport) {
+// rebuildNodes has the nodes that differ load everything anew and puts their new reports in place. The nodes were asked
+// when Redis was as asked says.
+func (c *check) rebuildNodes(ctx workflow.Context, reports []activities.NodeReport, asked activities.RegistryState) {
 	var differ []string
 	why := ""
 	for _, r := range reports {
-		if d := difference(r, c.state); d != "" {
+		if d := difference(r, asked, c.state); d != "" {
 			differ = append(differ, r.Node)
 			if why == "" {
 				why = r.Node + ": " + d
@@ -70,6 +81,13 @@ func (c *check) rebuildNodes(ctx workflow.Context, reports []activities.NodeRepo
 	d.Detail = why
 	rebuilt, silent := c.askNodes(ctx, differ, nodeInspection.RebuildCache, rebuildPatience)
 	d.Failed = len(silent)
+	asked = c.state
+	if slices.ContainsFunc(rebuilt, func(r activities.NodeReport) bool { return r.Revision > asked.Position.Revision }) &&
+		workflow.GetVersion(ctx, versionMoving, workflow.DefaultVersion, 1) != workflow.DefaultVersion {
+		if _, err := c.inspect(ctx, activities.RegistryInspection{Limit: inspectLimit}); err == nil {
+			c.state.Registrations = max(c.state.Registrations, asked.Registrations)
+		}
+	}
 	for _, r := range rebuilt {
 		i := slices.IndexFunc(reports, func(old activities.NodeReport) bool { return old.Node == r.Node })
 		if r.Revision == 0 && r.Digest == "" { // it answered that it could not
@@ -77,24 +95,34 @@ func (c *check) rebuildNodes(ctx workflow.Context, reports []activities.NodeRepo
 			continue
 		}
 		reports[i] = r
-		if still := difference(r, c.state); still != "" {
+		if still := difference(r, asked, c.state); still != "" {
 			d.Failed++
 			d.Detail = r.Node + ": " + still
 		}
 	}
 }
 
-// difference says how a node's snapshot differs from Redis, "" when it does not. Where the node shows a later revision than
-// was read there, it has verified that one by itself.
-func difference(r activities.NodeReport, s activities.RegistryState) string {
-	p := s.Position
-	switch {
-	case r.Revision < p.Revision:
-		return fmt.Sprintf("at revision %d, not at %d", r.Revision, p.Revision)
-	case r.Revision > p.Revision && !p.Complete:
+// difference says how a node's snapshot differs from Redis, "" when it does not. Redis is known as it was when the node was
+// asked and as it was after the answer; a revision between the two the node has verified by itself.
+func difference(r activities.NodeReport, asked, now activities.RegistryState) string {
+	switch at := now.Position; {
+	case r.Revision < asked.Position.Revision:
+		return fmt.Sprintf("at revision %d, not at %d", r.Revision, asked.Position.Revision)
+	case r.Revision > at.Revision && !at.Complete:
 		return "" // it holds what Redis has lost
-	case r.Revision > p.Revision:
-		return fmt.Sprintf("at revision %d, which is past %d", r.Revision, p.Revision)
+	case r.Revision > at.Revision:
+		return fmt.Sprintf("at revision %d, which is past %d", r.Revision, at.Revision)
+	case r.Revision == at.Revision:
+		return differentContent(r, now)
+	case r.Revision == asked.Position.Revision:
+		return differentContent(r, asked)
+	}
+	return ""
+}
+
+// differentContent compares a snapshot with Redis at the same revision.
+func differentContent(r activities.NodeReport, s activities.RegistryState) string {
+	switch p := s.Position; {
 	case r.Digest != p.Digest:
 		return "another digest"
 	case p.Complete && (r.Webhooks > s.Webhooks || r.Webhooks+r.Poisoned < s.Webhooks):

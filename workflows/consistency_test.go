@@ -324,6 +324,31 @@ func TestANodeThatDiffersRebuildsItsCache(t *testing.T) {
 	require.False(t, r.Repaired)
 }
 
+// Webhooks are registered all the time that a check takes. A node is at a revision that was the last one when it looked.
+func TestARegistryThatMovesOnIsNoDrift(t *testing.T) {
+	t.Parallel()
+	w := newCheckedWorld(4)
+	moves := 0
+	w.onCall = func(string) {
+		id := webhookID(100 + moves)
+		moves++
+		w.registered[id], w.platform[id] = "v1", true
+		w.put(id, "v1")
+	}
+	r := w.check(t, second())
+	require.Empty(t, r.Drifts)
+	require.Greater(t, moves, 2)
+	require.Empty(t, w.open())
+	require.Zero(t, w.nodes["n1"].rebuilt+w.nodes["n2"].rebuilt)
+
+	// One that differs rebuilds its cache at a revision that is the last one by then.
+	w.nodes["n1"].fixed, w.nodes["n1"].report.Revision = true, 1
+	r = w.check(t, second())
+	d := drift(r, holdfast.DriftNode)
+	require.Equal(t, []any{[]string{"n1"}, 0}, []any{d.IDs, d.Failed}, d.Detail)
+	require.True(t, r.Repaired)
+}
+
 func TestANodeThatLacksWhatTheOriginalWroteRebuildsItsCache(t *testing.T) {
 	t.Parallel()
 	w := newCheckedWorld(4)

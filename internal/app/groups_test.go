@@ -25,8 +25,9 @@ func TestG7_AGroupIsNotHeldUpByItsWorstReceivers(t *testing.T) {
 		n.register(t, r.URL(), "complete_job")
 	}
 	failing := testkit.NewReceiver(t)
-	failing.Respond(func(i int, _ *http.Request) (int, http.Header, string) {
-		if i <= events { // every first attempt
+	var attempted sync.Map // by event: a second attempt may come before the first one of another event
+	failing.Respond(func(_ int, r *http.Request) (int, http.Header, string) {
+		if _, again := attempted.LoadOrStore(r.Header.Get("X-Event-Id"), true); !again {
 			return http.StatusServiceUnavailable, nil, ""
 		}
 		return http.StatusOK, nil, ""

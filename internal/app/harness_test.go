@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,6 +31,9 @@ import (
 
 // TestMain lets more tests run at once than there are cores: they wait for timers most of their time.
 func TestMain(m *testing.M) {
+	if testkit.ServeTemporalProcess() {
+		return
+	}
 	flag.Parse()
 	chosen := false
 	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
@@ -65,6 +69,11 @@ type cluster struct {
 
 func newCluster(tb testing.TB) *cluster {
 	tb.Helper()
+	return newClusterOn(tb, testkit.Temporal(tb))
+}
+
+func newClusterOn(tb testing.TB, temporal *testkit.TemporalEnv) *cluster {
+	tb.Helper()
 	key, err := seal.NewKey()
 	require.NoError(tb, err)
 	platform, err := standin.New(standin.Options{Logger: testkit.Logger(tb)})
@@ -72,7 +81,7 @@ func newCluster(tb testing.TB) *cluster {
 	require.NoError(tb, platform.Start(tb.Context(), "127.0.0.1:0"))
 	tb.Cleanup(func() { _ = platform.Stop(context.WithoutCancel(tb.Context())) })
 	return &cluster{
-		tb: tb, temporal: testkit.Temporal(tb), redis: testkit.PersistentRedisServer(tb), emprops: platform, key: key.Text(),
+		tb: tb, temporal: temporal, redis: testkit.PersistentRedisServer(tb), emprops: platform, key: key.Text(),
 		logger: testkit.Logger(tb).WithOptions(zap.IncreaseLevel(zap.InfoLevel)),
 	}
 }
@@ -132,6 +141,7 @@ func (c *cluster) stats(store *redisstore.Store, webhookID string, attempts int6
 // testNode is a running node with clients of its API.
 type testNode struct {
 	*app.App
+	cluster    *cluster
 	id         string
 	base       string
 	webhooks   holdfastv1connect.WebhookServiceClient
@@ -177,7 +187,7 @@ func (c *cluster) startAs(roles app.Roles, change ...func(*config.Config)) *test
 	base := "http://" + a.Addr()
 	h := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	return &testNode{
-		App: a, id: cfg.Node.ID, base: base,
+		App: a, cluster: c, id: cfg.Node.ID, base: base,
 		webhooks:   holdfastv1connect.NewWebhookServiceClient(h, base),
 		events:     holdfastv1connect.NewEventServiceClient(h, base),
 		deliveries: holdfastv1connect.NewDeliveryServiceClient(h, base, connect.WithProtoJSON()),
@@ -248,7 +258,7 @@ func (n *testNode) awaitDelivery(tb testing.TB, id string, state holdfastv1.Deli
 	var last *holdfastv1.Delivery
 	defer func() {
 		if tb.Failed() {
-			tb.Logf("last seen: %v", last)
+			tb.Logf("last seen: %v\n%s", last, n.cluster.explain(last.GetWorkflowId()))
 		}
 	}()
 	return await(tb, id+" to be "+state.String(), func() (*holdfastv1.Delivery, bool) {
@@ -256,6 +266,22 @@ func (n *testNode) awaitDelivery(tb testing.TB, id string, state holdfastv1.Deli
 		last = got.GetDelivery()
 		return last, err == nil && last.GetState() == state
 	})
+}
+
+// explain tells what the workflow of a delivery has done of late.
+func (c *cluster) explain(workflowID string) string {
+	const most = 40
+	var lines []string
+	events := c.temporal.Client.GetWorkflowHistory(context.WithoutCancel(c.tb.Context()), workflowID, "", false, 0)
+	for events.HasNext() {
+		e, err := events.Next()
+		if err != nil {
+			lines = append(lines, err.Error())
+			break
+		}
+		lines = append(lines, fmt.Sprintf("%s %v %.200v", e.GetEventTime().AsTime().Format("15:04:05.000"), e.GetEventType(), e.GetAttributes()))
+	}
+	return strings.Join(lines[max(0, len(lines)-most):], "\n")
 }
 
 // get asks one of the node's plain HTTP routes.

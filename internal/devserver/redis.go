@@ -30,6 +30,7 @@ type RedisOptions struct {
 	Port           int         // on 127.0.0.1; 0 picks a free one
 	DataDir        string      // directory that keeps the data, created when absent; empty keeps nothing across restarts
 	AllowInProcess bool        // without a server program on PATH, run a substitute in this process; see Notice
+	Env            []string    // "NAME=value", added to the environment of the server program
 	Logger         *zap.Logger // default: logs nothing
 }
 
@@ -117,7 +118,9 @@ func startRedis(ctx context.Context, opts RedisOptions, lookPath func(string) (s
 	if r.port, err = choosePort(ctx, PortRedis, redisIP, opts.Port); err != nil {
 		return nil, err
 	}
-	r.server = newSupervised(program, redisArgs(r.port, dir, r.Persistent()), r.addr(), lock, opts.Logger)
+	server := newSupervised(program, redisArgs(r.port, dir, r.Persistent()), r.addr(), lock, opts.Logger)
+	server.env = opts.Env
+	r.server = server
 	if err := r.server.start(ctx); err != nil {
 		return nil, err
 	}

@@ -34,6 +34,7 @@ type supervised struct {
 	program string
 	args    []string
 	addr    string
+	env     []string // beside the environment of this process
 	lock    *os.File // inherited by the child, so that the data directory stays locked while the child uses it
 	log     *zap.Logger
 
@@ -74,6 +75,7 @@ func (s *supervised) spawn() (*Child, error) {
 		return nil, nil
 	}
 	cmd := exec.Command(s.program, s.args...)
+	cmd.Env = append(os.Environ(), s.env...)
 	s.tail = &tail{}
 	out := io.MultiWriter(s.tail, &zapio.Writer{Log: s.log, Level: zap.DebugLevel})
 	cmd.Stdout, cmd.Stderr = out, out

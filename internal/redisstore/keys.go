@@ -166,7 +166,7 @@ func (k keys) seriesOf(id string) string { return k.prefix + ":series:" + id }
 // series is the same over all webhooks.
 func (k keys) series() string { return k.prefix + ":series" }
 
-// pause is a string: until when nothing is to be sent to a webhook, ms, with a lifetime.
+// pause is a string: until when nothing is to be sent to a webhook, ms, and how long from when it was said, with a lifetime.
 func (k keys) pause(id string) string { return k.prefix + ":pause:" + id }
 
 // pace is a string: when a webhook's next attempt is due by its rate, ms, with a lifetime.

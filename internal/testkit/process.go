@@ -25,16 +25,28 @@ const processTimeout = 60 * time.Second
 // only when the source has changed.
 func Build(tb testing.TB, pkg string, tags ...string) string {
 	tb.Helper()
-	root := moduleRoot(tb)
+	return build(tb, pkg, strings.Join(tags, " "), "-tags", strings.Join(tags, ","))
+}
+
+// cacheDir returns a directory for what is kept from run to run, one for each name.
+func cacheDir(tb testing.TB, name string) string {
+	tb.Helper()
 	cache, err := os.UserCacheDir()
+	if err == nil {
+		cache = filepath.Join(cache, "holdfast-testkit", regexp.MustCompile(`[^A-Za-z0-9]+`).ReplaceAllString(name, "-"))
+		err = os.MkdirAll(cache, 0o755)
+	}
 	if err != nil {
-		tb.Fatalf("build %s: %v", pkg, err)
+		tb.Fatalf("find a place for what is built: %v", err)
 	}
-	name := regexp.MustCompile(`[^A-Za-z0-9]+`).ReplaceAllString(root+" "+pkg+" "+strings.Join(tags, " "), "-")
-	kept := filepath.Join(cache, "holdfast-testkit", name, filepath.Base(pkg))
-	if err := os.MkdirAll(filepath.Dir(kept), 0o755); err != nil {
-		tb.Fatalf("build %s: %v", pkg, err)
-	}
+	return cache
+}
+
+// build builds pkg with flags; what another variant of it has built is kept apart.
+func build(tb testing.TB, pkg, variant string, flags ...string) string {
+	tb.Helper()
+	root := moduleRoot(tb)
+	kept := filepath.Join(cacheDir(tb, root+" "+pkg+" "+variant), filepath.Base(pkg))
 
 	// Test processes of several packages share what is kept.
 	lock, err := os.OpenFile(kept+".lock", os.O_CREATE|os.O_RDWR, 0o644)
@@ -46,7 +58,7 @@ func Build(tb testing.TB, pkg string, tags ...string) string {
 		tb.Fatalf("build %s: %v", pkg, err)
 	}
 
-	cmd := exec.CommandContext(tb.Context(), "go", "build", "-tags", strings.Join(tags, ","), "-o", kept, pkg)
+	cmd := exec.CommandContext(tb.Context(), "go", slices.Concat([]string{"build"}, flags, []string{"-o", kept, pkg})...)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		tb.Fatalf("build %s: %v\n%s", pkg, err, out)

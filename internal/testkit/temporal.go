@@ -20,16 +20,17 @@ import (
 type TemporalEnv struct {
 	Client    client.Client // of the namespace; closed with the test
 	Namespace string
-	Server    *devserver.Temporal
+
+	hostPort string
 }
 
 // HostPort returns where to dial the server.
-func (e *TemporalEnv) HostPort() string { return e.Server.HostPort() }
+func (e *TemporalEnv) HostPort() string { return e.hostPort }
 
 // Dial returns another client of the namespace, closed with the test: another node, for example.
 func (e *TemporalEnv) Dial(tb testing.TB) client.Client {
 	tb.Helper()
-	return TemporalClient(tb, e.Server, e.Namespace)
+	return dialTemporal(tb, e.hostPort, e.Namespace)
 }
 
 // sharedTemporal starts the one server of this process. It runs, in memory, until the process ends: its start would cost
@@ -51,7 +52,7 @@ func Temporal(tb testing.TB) *TemporalEnv {
 	if err := server.CreateNamespace(namespace); err != nil {
 		tb.Fatalf("create a Temporal namespace: %v", err)
 	}
-	return &TemporalEnv{Client: TemporalClient(tb, server, namespace), Namespace: namespace, Server: server}
+	return &TemporalEnv{Client: TemporalClient(tb, server, namespace), Namespace: namespace, hostPort: server.HostPort()}
 }
 
 // TemporalServer starts a Temporal server for this test alone and stops it with the test.
@@ -68,8 +69,13 @@ func TemporalServer(tb testing.TB, opts devserver.TemporalOptions) *devserver.Te
 // TemporalClient returns a new client of a namespace of the server, closed with the test. It logs nothing.
 func TemporalClient(tb testing.TB, server *devserver.Temporal, namespace string) client.Client {
 	tb.Helper()
+	return dialTemporal(tb, server.HostPort(), namespace)
+}
+
+func dialTemporal(tb testing.TB, hostPort, namespace string) client.Client {
+	tb.Helper()
 	c, err := client.DialContext(tb.Context(), client.Options{
-		HostPort: server.HostPort(), Namespace: namespace, Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+		HostPort: hostPort, Namespace: namespace, Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)),
 	})
 	if err != nil {
 		tb.Fatalf("dial Temporal: %v", err)

@@ -13,7 +13,11 @@ if not now then
   now = t[1] * 1000 + t[2] / 1000
 end
 local rate = tonumber(ARGV[2])
-local paused = tonumber(redis.call('GET', KEYS[2])) or 0
+local ends, length = string.match(redis.call('GET', KEYS[2]) or '', '^(%d+):?(%d*)')
+local paused = tonumber(ends) or 0
+if paused - now > (tonumber(length) or paused) then
+  paused = 0 -- it began later than now: the clock has gone back, and what is left of it is not known
+end
 if rate == 0 and paused <= now or redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then
   return 0
 end
@@ -26,6 +30,8 @@ if rate > 0 then
   if paused > now then
     full = math.max(full, paused + ahead) -- no burst when a pause ends
   end
+  -- It is never later than this, unless the clock has gone back or the rate has changed.
+  full = math.min(full, math.max(paused, now) + ahead + interval)
   wait = full - ahead - now
   if wait <= 0 then
     full = full + interval

@@ -9,10 +9,11 @@ if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then
 end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local before = (tonumber(redis.call('GET', KEYS[2])) or 0) - now
+local ends, of = string.match(redis.call('GET', KEYS[2]) or '', '^(%d+):?(%d*)')
+local before = (tonumber(ends) or 0) - now
 local length = tonumber(ARGV[2])
-if before >= length then
+if before >= length and before <= (tonumber(of) or before) then -- more is left than there was when the clock has gone back
   return before
 end
-redis.call('SET', KEYS[2], string.format('%.0f', now + length), 'PX', ARGV[2])
+redis.call('SET', KEYS[2], string.format('%.0f:%.0f', now + length, length), 'PX', ARGV[2])
 return length
