@@ -146,7 +146,10 @@ func (d *delivery) finish(ctx workflow.Context) (DeliveryStatus, error) {
 	if d.in.Ordered != "" { // when nobody hears of it, nobody waits for it
 		_ = workflow.SignalExternalWorkflow(ctx, d.in.Ordered, "", SignalOver, d.in.Event.ID).Get(ctx, nil)
 	}
-	return d.status(), workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
+	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
+		return d.status(), err
+	}
+	return d.status(), d.again(ctx)
 }
 
 // quiet tells whether nothing would be lost by going on in a new run.

@@ -4,10 +4,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/emprops/holdfast"
 	"github.com/emprops/holdfast/activities"
@@ -566,4 +569,42 @@ func TestG6_AttemptInTheWorkflowTaskThatTakesLongerIsJoined(t *testing.T) {
 	require.Equal(t, []int{2, 3, 4, 5}, numbers(f.named("AttemptHere")))
 	require.Equal(t, []int{2, 3}, numbers(f.named("JoinAttempt")))
 	require.Equal(t, []int{3, 4, 5}, numbers(f.named("Attempt")))
+}
+
+// Who reads that a delivery has ended may ask for another go before its workflow has ended as well: that is heard, and a
+// retry-now of before is not taken for it.
+func TestG4_ADeliveryThatIsEndingHearsThatItIsToBeginAgain(t *testing.T) {
+	t.Parallel()
+	for name, ended := range map[string]bool{"asked for again": true, "hurried": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env, f := newEnv(t)
+			f.first = open(retrying(1, time.Second))
+			f.attempt = func(in activities.AttemptRequest) (activities.Outcome, error) {
+				if ended {
+					env.SignalWorkflow(workflows.SignalRetryNow, workflows.Again{Ended: true, ReplayID: "r1"})
+				} else {
+					env.SignalWorkflow(workflows.SignalRetryNow, nil)
+				}
+				return activities.Outcome{State: holdfast.DeliveryExhausted, Attempts: in.Number, Status: 500, Reason: "all failed"}, nil
+			}
+			in := deliveryInput()
+			in.Ordered, in.Turn = "ordered/wh_1/k", true
+			env.OnSignalExternalWorkflow(mock.Anything, "ordered/wh_1/k", "", workflows.SignalOver, "evt_1").Return(nil).Once()
+			env.OnUpsertMemo(map[string]any{workflows.MemoReplay: "r1"}).Return(nil).Maybe()
+			env.ExecuteWorkflow(workflows.TypeDelivery, in)
+			if !ended {
+				require.Equal(t, holdfast.DeliveryExhausted, result(t, env).State)
+				return
+			}
+			var next *workflow.ContinueAsNewError
+			require.ErrorAs(t, env.GetWorkflowError(), &next)
+			var again workflows.DeliveryInput
+			require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(next.Input, &again))
+			want := deliveryInput()
+			want.BaseAttempts = 2
+			want.Outcome = &activities.Outcome{State: holdfast.DeliveryPending, Attempts: 2}
+			require.Equal(t, want, again)
+		})
+	}
 }

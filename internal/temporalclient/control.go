@@ -22,9 +22,6 @@ type Control struct {
 	Reopen func(ctx context.Context, d *holdfast.Delivery) error
 }
 
-// memoReplay names the replay that started a run, so that a repeated page of that replay does not start it again.
-const memoReplay = "replay"
-
 // Restart has a delivery attempted again: one that waits or is held goes on at once, one that ended begins anew with its
 // old payload and the attempts made so far. CodePrecondition: its first attempt is under way, or its payload is gone.
 func (c *Control) Restart(ctx context.Context, r activities.Restart) error {
@@ -38,12 +35,29 @@ func (c *Control) Restart(ctx context.Context, r activities.Restart) error {
 		return c.anew(ctx, r)
 	case err != nil:
 		return err
-	case r.ReplayID != "" && memo(info, memoReplay) == r.ReplayID:
+	case r.ReplayID != "" && memo(info, workflows.MemoReplay) == r.ReplayID:
 		return nil
 	case info.GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING:
 		return c.anew(ctx, r)
+	case d.State.Final():
+		return c.endingAnew(ctx, r)
 	}
 	return c.Signal(ctx, d.WebhookID, d.EventID, workflows.SignalRetryNow, "")
+}
+
+// endingAnew restarts a delivery whose end is recorded while its workflow is still open: on its way to its own end, or
+// restarted already.
+func (c *Control) endingAnew(ctx context.Context, r activities.Restart) error {
+	d := r.Delivery
+	again := workflows.Again{Ended: true, ReplayID: r.ReplayID}
+	err := c.Client.SignalWorkflow(ctx, workflows.DeliveryWorkflowID(d.WebhookID, d.EventID), "", workflows.SignalRetryNow, again)
+	if err = coded(err, "restarting a delivery"); holdfast.ErrorCode(err) == holdfast.CodeNotFound {
+		return c.anew(ctx, r) // it has ended meanwhile
+	}
+	if err == nil && c.Reopen != nil {
+		_ = c.Reopen(ctx, d) // its next attempt shows it as well
+	}
+	return err
 }
 
 // anew starts another run of a delivery that ended.
@@ -64,7 +78,7 @@ func (c *Control) anew(ctx context.Context, r activities.Restart) error {
 	opts := startOrJoin(workflows.DeliveryWorkflowID(d.WebhookID, d.EventID))
 	opts.TypedSearchAttributes = workflows.DeliveryAttributes(d.WebhookID, event)
 	if r.ReplayID != "" {
-		opts.Memo = map[string]any{memoReplay: r.ReplayID}
+		opts.Memo = map[string]any{workflows.MemoReplay: r.ReplayID}
 	}
 	_, err = c.Client.ExecuteWorkflow(ctx, opts, workflows.TypeDelivery, workflows.DeliveryInput{
 		WebhookID: d.WebhookID, Event: *event, CreatedAt: d.CreatedAt, BaseAttempts: made,
