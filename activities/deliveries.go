@@ -276,7 +276,7 @@ func (d *Deliveries) collect(f *flight, number int) Outcome {
 		under, _ := f.underWayFor()
 		d.Lanes.Observe(f.webhook, TooSlow, under)
 		d.flights.handOver(f)
-		f.demote(&d.flights.wg)
+		d.flights.demote(f)
 		o := Outcome{State: holdfast.DeliveryPending, Attempts: number, InFlight: d.Node}
 		if number > 1 {
 			o.State = holdfast.DeliveryRetrying

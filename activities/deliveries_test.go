@@ -610,3 +610,25 @@ func TestG7_HandingOverTakesItsTurnAndLeavesARecord(t *testing.T) {
 	_, err := environment().ExecuteLocalActivity(n.HandOver, []Successor{failed})
 	require.Error(t, err)
 }
+
+// Attempts may begin while a node waits for those under way before it stops; none is in the other's way.
+func TestAttemptsMayBeginWhileTheNodeStops(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	n.webhook("wh_1", holdfast.DefaultRetryPolicy())
+	var running sync.WaitGroup
+	for range 4 {
+		running.Go(func() {
+			for number := range 50 {
+				n.here(t, attemptRequest("wh_1", number+1))
+			}
+		})
+		running.Go(func() {
+			for range 50 {
+				require.NoError(t, n.flights.wait(t.Context()))
+			}
+		})
+	}
+	running.Wait()
+	require.NoError(t, n.Stop(t.Context()))
+}

@@ -10,9 +10,10 @@ import (
 // inFlight is this node's table of attempts under way. It lets a workflow hand an attempt from a local activity, which
 // must be short, to one that may wait, without sending twice: the second joins the first (DESIGN 6).
 type inFlight struct {
-	mu   sync.Mutex
-	runs map[string]*flight
-	wg   sync.WaitGroup
+	mu      sync.Mutex
+	runs    map[string]*flight
+	running int             // what goes on in the background; no WaitGroup, since more may begin while stop waits
+	idle    []chan struct{} // closed when nothing does
 }
 
 // flight is one attempt. It is queued until it has its slots; whoever no longer wants to wait can withdraw it until then.
@@ -49,7 +50,7 @@ func (t *inFlight) launch(ctx context.Context, key, webhook string, run func(con
 	}
 	f := &flight{key: key, webhook: webhook, done: make(chan struct{})}
 	t.runs[key] = f
-	t.wg.Go(func() {
+	t.goLocked(func() {
 		f.outcome, f.err = run(ctx, f)
 		close(f.done)
 	})
@@ -88,9 +89,30 @@ func (f *flight) finished() bool {
 }
 
 // demote moves the slot of an attempt under way to the slow lane, in its own time.
-func (f *flight) demote(wg *sync.WaitGroup) {
+func (t *inFlight) demote(f *flight) {
 	if slot := f.slot.Load(); slot != nil {
-		wg.Go(slot.Demote)
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.goLocked(slot.Demote)
+	}
+}
+
+func (t *inFlight) goLocked(run func()) {
+	t.running++
+	go func() {
+		defer t.over()
+		run()
+	}()
+}
+
+func (t *inFlight) over() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.running--; t.running == 0 {
+		for _, idle := range t.idle {
+			close(idle)
+		}
+		t.idle = nil
 	}
 }
 
@@ -105,7 +127,9 @@ func (t *inFlight) forget(f *flight) {
 
 // handOver keeps the flight for a later join, until some time after its end.
 func (t *inFlight) handOver(f *flight) {
-	t.wg.Go(func() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.goLocked(func() {
 		<-f.done
 		time.AfterFunc(keepFinished, func() { t.forget(f) })
 	})
@@ -121,10 +145,13 @@ func (t *inFlight) find(key string) *flight {
 // wait returns when no attempt is under way, or with ctx's error.
 func (t *inFlight) wait(ctx context.Context) error {
 	idle := make(chan struct{})
-	go func() {
-		t.wg.Wait()
+	t.mu.Lock()
+	if t.running == 0 {
 		close(idle)
-	}()
+	} else {
+		t.idle = append(t.idle, idle)
+	}
+	t.mu.Unlock()
 	select {
 	case <-idle:
 		return nil
