@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"time"
+
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/emprops/holdfast/activities"
@@ -23,6 +25,7 @@ type SweepInput struct {
 	After     string      `json:"after,omitempty"`
 	Token     []byte      `json:"token,omitempty"`
 	Listed    bool        `json:"listed,omitempty"`
+	Again     bool        `json:"again,omitempty"` // the list is gone through for the second time
 }
 
 // SweepStatus is the answer of a Sweep's status query, and its result.
@@ -35,6 +38,12 @@ type SweepStatus struct {
 
 // sweepPagesPerRun bounds the history of one run.
 const sweepPagesPerRun = 400
+
+// listLag is how long a workflow that has been started may be missing from Temporal's lists.
+const listLag = 3 * time.Second
+
+// versionListLag gates that a sweep looks at the list again once that shows what was open at its beginning.
+const versionListLag = "sweep-list-lag"
 
 // Sweep goes through the open deliveries of a webhook whose state has changed: it holds those that wait for a retry,
 // releases those that are held, the oldest first, or cancels all. A newer order replaces the one under way.
@@ -59,7 +68,7 @@ func Sweep(ctx workflow.Context, in SweepInput) (SweepStatus, error) {
 		if page >= sweepPagesPerRun || workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
 			return in.Status, workflow.NewContinueAsNewError(ctx, Sweep, in)
 		}
-		if err := in.page(ctx); err != nil {
+		if err := in.page(ctx, orders); err != nil {
 			return in.Status, err
 		}
 	}
@@ -85,7 +94,7 @@ func (in *SweepInput) signal() string {
 
 // page does one page, and at the end of a part moves on to the next part or the end. One that is just being
 // held looks at its webhook again once that is recorded, so nobody has to come back for it.
-func (in *SweepInput) page(ctx workflow.Context) error {
+func (in *SweepInput) page(ctx workflow.Context, orders workflow.ReceiveChannel) error {
 	var result activities.SweepPageResult
 	err := workflow.ExecuteActivity(paged(ctx), sweeps.SweepPage, activities.SweepPageRequest{
 		WebhookID: in.WebhookID, Kind: in.Status.Kind, Signal: in.signal(), Reason: in.Reason, OrderedAt: in.Status.StartedAt,
@@ -100,6 +109,13 @@ func (in *SweepInput) page(ctx workflow.Context) error {
 	case in.After != "" || len(in.Token) > 0:
 	case !in.Listed:
 		in.Listed = true
+	case !in.Again && workflow.GetVersion(ctx, versionListLag, workflow.DefaultVersion, 1) != workflow.DefaultVersion:
+		in.Again = true
+		left := time.UnixMilli(in.Status.StartedAt).Add(listLag).Sub(workflow.Now(ctx))
+		if left > 0 {
+			_, err = workflow.AwaitWithTimeout(ctx, left, func() bool { return orders.Len() > 0 })
+		}
+		return err
 	default:
 		in.Status.EndedAt = workflow.Now(ctx).UnixMilli()
 	}
