@@ -166,7 +166,8 @@ func (g *group) handOverOpen(ctx workflow.Context) error {
 	if n < len(g.open) && !bounded(ctx) {
 		n = len(g.open)
 	}
-	if n > 0 && g.in.Successors {
+	// A large group takes long, and starting children ends its workflow task: what it has done is kept, and can be asked for.
+	if n > 0 && g.in.Successors && !g.large() {
 		err := g.startSuccessors(ctx, g.open[:n])
 		if err == nil || temporal.IsCanceledError(err) {
 			g.handedOver(n, size)

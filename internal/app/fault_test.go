@@ -247,7 +247,7 @@ func (k kill) run(t *testing.T, bin string) {
 func (c *cluster) handedOver(t *testing.T) int64 {
 	t.Helper()
 	got, err := c.temporal.Client.CountWorkflow(t.Context(), &workflowservice.CountWorkflowExecutionsRequest{
-		Namespace: c.temporal.Namespace, Query: `WorkflowType = "Delivery" AND ParentWorkflowId IS NOT NULL`,
+		Namespace: c.temporal.Namespace, Query: `WorkflowType = "Delivery" AND TaskQueue = "` + workflows.QueueSlow + `"`,
 	})
 	require.NoError(t, err)
 	return got.GetCount()
