@@ -167,9 +167,7 @@ func (d *Deliveries) AttemptFirst(ctx context.Context, in FirstAttempts) (FirstR
 				webhookID: t.WebhookID, event: &in.Events[t.Event], number: 1, createdAt: in.CreatedAt,
 				workflow: info.WorkflowExecution.ID, run: info.WorkflowExecution.RunID, slow: d.Lanes.Slow(t.WebhookID),
 			}
-			flights[i] = d.flights.launch(d.life, j.key(), j.webhookID, func(life context.Context, f *flight) (Outcome, error) {
-				return d.fly(waiting, life, f, &j)
-			})
+			flights[i] = d.launch(waiting, &j)
 		}
 	}
 	began := time.Now()
@@ -215,7 +213,7 @@ func (d *Deliveries) lookAgain(ctx context.Context, in FirstAttempts, result *Fi
 			current = true
 		}
 		if d.active(in.Targets[o.Index].WebhookID) {
-			o.Outcome = Outcome{State: holdfast.DeliveryPending, Here: d.quick(in.Targets[o.Index].WebhookID)}
+			o.Outcome = d.soon(in.Targets[o.Index].WebhookID)
 		}
 	}
 }
@@ -271,7 +269,7 @@ func (d *Deliveries) collect(f *flight, number int) Outcome {
 		return f.outcome
 	case f.withdraw():
 		d.flights.forget(f)
-		return Outcome{State: holdfast.DeliveryPending, Here: d.quick(f.webhook)}
+		return d.soon(f.webhook)
 	default:
 		under, _ := f.underWayFor()
 		d.Lanes.Observe(f.webhook, TooSlow, under)

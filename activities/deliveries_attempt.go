@@ -60,9 +60,7 @@ func (d *Deliveries) Attempt(ctx context.Context, in AttemptRequest) (Outcome, e
 	}
 	waiting, cancel := context.WithTimeout(ctx, slotPatience)
 	defer cancel()
-	f := d.flights.launch(d.life, j.key(), j.webhookID, func(life context.Context, f *flight) (Outcome, error) {
-		return d.fly(waiting, life, f, &j)
-	})
+	f := d.launch(waiting, &j)
 	return d.join(ctx, f, in)
 }
 
@@ -103,7 +101,7 @@ func (d *Deliveries) lookedAgain(ctx context.Context, in AttemptRequest, o Outco
 	}
 	_ = d.Webhooks.Current(ctx) // the last good state is the best there is (G5)
 	if d.active(in.WebhookID) {
-		return Outcome{State: holdfast.DeliveryPending, Here: d.quick(in.WebhookID)}
+		return d.soon(in.WebhookID)
 	}
 	return o
 }
@@ -163,6 +161,13 @@ func (d *Deliveries) join(ctx context.Context, f *flight, in AttemptRequest) (Ou
 // errNoSlot ends a flight that did not get its slots in time, or that was withdrawn while it waited: nothing was sent.
 var errNoSlot = errors.New("no slot was free")
 
+// launch has the attempt made in the background, or returns the one that is under way already.
+func (d *Deliveries) launch(waiting context.Context, j *job) *flight {
+	return d.flights.launch(d.life, j.key(), j.webhookID, func(life context.Context, f *flight) (Outcome, error) {
+		return d.fly(waiting, life, f, j)
+	})
+}
+
 // fly makes the attempt if the webhook's state and pace allow, as soon as it has its slots: it waits for them as long as
 // waiting lasts, then goes on for as long as the node lives. The slots are for the receiver's sake: looking at the webhook
 // and recording need none.
@@ -200,7 +205,9 @@ func (d *Deliveries) fly(waiting, life context.Context, f *flight, j *job) (Outc
 
 // paced is the outcome of an attempt that may not begin yet; it counts as none.
 func (d *Deliveries) paced(webhookID string, wait time.Duration) Outcome {
-	return Outcome{State: holdfast.DeliveryPending, DelayMS: max(1, wait.Milliseconds()), Here: d.quick(webhookID)}
+	o := d.soon(webhookID)
+	o.DelayMS = max(1, wait.Milliseconds())
+	return o
 }
 
 // look returns the webhook as it is now, or what its state means for a delivery that cannot be attempted. An error means

@@ -28,9 +28,7 @@ func (d *Deliveries) AttemptHere(ctx context.Context, in AttemptRequest, event h
 	}
 	waiting, cancel := context.WithTimeout(d.life, slotPatience)
 	defer cancel()
-	f := d.flights.launch(d.life, j.key(), j.webhookID, func(life context.Context, f *flight) (Outcome, error) {
-		return d.fly(waiting, life, f, &j)
-	})
+	f := d.launch(waiting, &j)
 	cutoff := time.NewTimer(d.Cutoff)
 	defer cutoff.Stop()
 	select {
@@ -51,6 +49,11 @@ const quickShare = 4
 // quick tells whether the webhook's next answer is expected soon, be it good or bad.
 func (d *Deliveries) quick(webhookID string) bool {
 	return d.Lanes.Took(webhookID) < d.Cutoff/quickShare
+}
+
+// soon is the outcome of a delivery that is to be attempted now.
+func (d *Deliveries) soon(webhookID string) Outcome {
+	return Outcome{State: holdfast.DeliveryPending, Here: d.quick(webhookID)}
 }
 
 // long tells whether an attempt of the webhook would be made now and is expected to take its time.
