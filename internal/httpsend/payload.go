@@ -34,11 +34,16 @@ func (s *Sender) appendPayload(dst []byte, w *holdfast.Webhook, e *holdfast.Even
 
 // Payload is the body of every request that carries the event to the webhook: nil in a format that is not known.
 func (s *Sender) Payload(w *holdfast.Webhook, e *holdfast.Event) []byte {
-	body, _, ok := s.appendPayload(make([]byte, 0, s.payloadOverhead(w, e)+len(e.Data)), w, e)
+	body, _, ok := s.payload(w, e)
 	if !ok {
 		return nil
 	}
 	return body
+}
+
+// payload returns the body in a buffer of its own.
+func (s *Sender) payload(w *holdfast.Webhook, e *holdfast.Event) (body []byte, contentType string, ok bool) {
+	return s.appendPayload(make([]byte, 0, s.payloadOverhead(w, e)+len(e.Data)), w, e)
 }
 
 // payloadOverhead is room for what the format with the longest frame puts around the data.

@@ -194,7 +194,7 @@ func cancelledWhile(ctx context.Context, operation string) error {
 
 // request builds the request; bad says why the webhook's configuration gives none, and req is nil if that is the URL.
 func (s *Sender) request(ctx context.Context, w *holdfast.Webhook, e *holdfast.Event, now time.Time) (req *http.Request, bad string) {
-	body, contentType, ok := s.appendPayload(make([]byte, 0, s.payloadOverhead(w, e)+len(e.Data)), w, e)
+	body, contentType, ok := s.payload(w, e)
 	// A plain bytes.Reader lets net/http send headers and body in one packet, and again on a new connection when it finds
 	// that nothing went out on an old one.
 	req, bad = newRequest(ctx, http.MethodPost, w.URL, bytes.NewReader(body))

@@ -54,8 +54,8 @@ func (c *Control) endingAnew(ctx context.Context, r activities.Restart) error {
 	if err = coded(err, "restarting a delivery"); holdfast.ErrorCode(err) == holdfast.CodeNotFound {
 		return c.anew(ctx, r) // it has ended meanwhile
 	}
-	if err == nil && c.Reopen != nil {
-		_ = c.Reopen(ctx, d) // its next attempt shows it as well
+	if err == nil {
+		c.reopen(ctx, d)
 	}
 	return err
 }
@@ -88,10 +88,15 @@ func (c *Control) anew(ctx context.Context, r activities.Restart) error {
 	if err != nil {
 		return coded(err, "restarting a delivery")
 	}
-	if c.Reopen != nil {
-		_ = c.Reopen(ctx, d) // its next attempt shows it as well
-	}
+	c.reopen(ctx, d)
 	return nil
+}
+
+// reopen shows in the record that the delivery is open again. Its next attempt shows it as well.
+func (c *Control) reopen(ctx context.Context, d *holdfast.Delivery) {
+	if c.Reopen != nil {
+		_ = c.Reopen(ctx, d)
+	}
 }
 
 // Cancel ends an open delivery. CodePrecondition: it has ended already, or its first attempt is under way.
