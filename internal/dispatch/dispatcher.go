@@ -40,9 +40,9 @@ type Marks interface {
 
 // Registry is the node's registry cache.
 type Registry interface {
-	CurrentAt(ctx context.Context, position registry.Position) error
-	// Unreachable tells that the source cannot be read: the snapshot in use may be behind.
-	Unreachable(cause error)
+	// CurrentBy looks at the source's position and refreshes the snapshot if it is behind. After an error the last good one
+	// stays in use, and Degraded says so.
+	CurrentBy(ctx context.Context, look func(context.Context) (registry.Position, error)) error
 	// Degraded returns why the snapshot may be behind, "" when it was current at the last look.
 	Degraded() string
 	// Matchable returns the snapshot to match on; CodeUnavailable while events could miss webhooks on it.
@@ -314,17 +314,17 @@ func (d *Dispatcher) begin(ctx context.Context, events []*holdfast.Event, result
 			claimed, index = append(claimed, e.ID), append(index, i)
 		}
 	}
-	position, marks, err := d.marks.Begin(ctx, claimed)
-	if err != nil {
-		d.redisOut.Store(d.now().Add(redisHoldOff).UnixNano())
-		d.registry.Unreachable(err)
-		return
-	}
-	for n, m := range marks {
-		results[index[n]] = intakeResult{mark: m, claimed: m == nil}
-	}
 	// Its error is in the registry's health; the snapshot it keeps is the last good one.
-	_ = d.registry.CurrentAt(ctx, position)
+	_ = d.registry.CurrentBy(ctx, func(ctx context.Context) (registry.Position, error) {
+		position, marks, err := d.marks.Begin(ctx, claimed)
+		if err != nil {
+			d.redisOut.Store(d.now().Add(redisHoldOff).UnixNano())
+		}
+		for n, m := range marks {
+			results[index[n]] = intakeResult{mark: m, claimed: m == nil}
+		}
+		return position, err
+	})
 }
 
 func (d *Dispatcher) settleAll(ctx context.Context, marks []Mark) ([]struct{}, error) {

@@ -92,13 +92,15 @@ type cache struct {
 	unreachable int
 }
 
-func (c *cache) CurrentAt(context.Context, registry.Position) error { return nil }
-
-func (c *cache) Unreachable(err error) {
+func (c *cache) CurrentBy(ctx context.Context, look func(context.Context) (registry.Position, error)) error {
+	_, err := look(ctx)
+	if err == nil {
+		return nil
+	}
 	c.mu.Lock()
 	c.unreachable++
 	c.mu.Unlock()
-	c.Registry.Unreachable(err)
+	return c.Registry.CurrentBy(ctx, func(context.Context) (registry.Position, error) { return registry.Position{}, err })
 }
 
 type fixed []*holdfast.Webhook

@@ -23,7 +23,7 @@ func (r *Registry) refresh(ctx context.Context, want Position, force bool) error
 		select {
 		case <-f.done:
 		case <-ctx.Done():
-			return r.degrade(slow, ctx.Err())
+			return r.lag(ctx.Err())
 		}
 		if own || joined && (f.forced || !force) {
 			return f.err
@@ -59,7 +59,7 @@ func (r *Registry) board(ctx context.Context, force bool) (f *flight, own bool) 
 // advance makes the next snapshot the one in use.
 func (r *Registry) advance(ctx context.Context, force bool) error {
 	for range 5 {
-		old := r.snapshot.Load()
+		old, before := r.snapshot.Load(), r.degraded.Load()
 		at, err := r.position(ctx)
 		if err != nil {
 			return r.degrade(unreachable, err)
@@ -67,7 +67,7 @@ func (r *Registry) advance(ctx context.Context, force bool) error {
 		switch {
 		case old == nil:
 		case old.position == at && !force:
-			r.settle(old)
+			r.settle(old, before)
 			return nil
 		case old.position != at && at == (Position{}):
 			return r.degrade(wiped, nil)
@@ -78,7 +78,7 @@ func (r *Registry) advance(ctx context.Context, force bool) error {
 		}
 		if next != nil {
 			r.snapshot.Store(next)
-			r.settle(next)
+			r.settle(next, before)
 			return nil
 		}
 	}

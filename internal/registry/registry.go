@@ -51,7 +51,7 @@ type Registry struct {
 	logger *zap.Logger
 
 	snapshot atomic.Pointer[Snapshot]
-	degraded atomic.Pointer[string]
+	degraded atomic.Pointer[string] // nil: not degraded
 
 	mu     sync.Mutex
 	flight *flight // the refresh under way
@@ -98,9 +98,13 @@ func (r *Registry) Webhook(id string) (*holdfast.Webhook, error) {
 // Why a snapshot may not be what the registry should be.
 const (
 	unreachable = "storage is unavailable"
-	slow        = "a refresh takes longer than an event can wait"
 	wiped       = "the registry in storage was wiped"
-	rebuilding  = "the registry is being rebuilt"
+)
+
+// Those that are states rather than findings: one pointer each, however often they are noted.
+var (
+	slow       = "a refresh takes longer than an event can wait"
+	rebuilding = "the registry is being rebuilt"
 )
 
 // Degraded returns why the snapshot may be behind or lack webhooks, or "" when it was found current and complete at the
@@ -115,11 +119,8 @@ func (r *Registry) Degraded() string {
 // Incomplete tells whether the registry in the source is known to lack webhooks: it was wiped or restored, and has not been
 // filled again.
 func (r *Registry) Incomplete() bool {
-	switch r.Degraded() {
-	case "", unreachable:
-		return false
-	}
-	return true
+	why := r.Degraded()
+	return why == wiped || why == rebuilding
 }
 
 // NotReady returns why a node should not be asked to match events (D5), or "" when it should: its snapshot is loaded,
@@ -137,17 +138,18 @@ func (r *Registry) NotReady() string {
 // Current compares the snapshot with the source and refreshes it when it is behind. On an error the last good snapshot
 // stays in use and the registry counts as degraded. A snapshot of a registry that is being rebuilt is current.
 func (r *Registry) Current(ctx context.Context) error {
-	position, err := r.position(ctx)
+	return r.CurrentBy(ctx, r.position)
+}
+
+// CurrentBy is Current for a caller that reads the source's position together with something else: look reads it.
+func (r *Registry) CurrentBy(ctx context.Context, look func(context.Context) (Position, error)) error {
+	before := r.degraded.Load()
+	position, err := look(ctx)
 	if err != nil {
 		return r.degrade(unreachable, err)
 	}
-	return r.CurrentAt(ctx, position)
-}
-
-// CurrentAt is Current for a caller that has read the source's position already.
-func (r *Registry) CurrentAt(ctx context.Context, position Position) error {
 	if s := r.snapshot.Load(); s != nil && s.position == position {
-		r.settle(s)
+		r.settle(s, before)
 		return nil
 	}
 	return r.refresh(ctx, position, false)
@@ -174,31 +176,45 @@ func (r *Registry) report(atLeast int64, err error) (int64, string, int, error) 
 	return s.position.Revision, s.position.Digest, s.Len(), err
 }
 
-// Unreachable notes that the source cannot be read, as a caller has found.
-func (r *Registry) Unreachable(cause error) { _ = r.degrade(unreachable, cause) }
-
 func (r *Registry) position(ctx context.Context) (Position, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 	defer cancel()
 	return r.source.Position(ctx)
 }
 
-// settle notes that the snapshot is what the source has.
-func (r *Registry) settle(s *Snapshot) {
-	if s.position.Complete {
-		r.degraded.Store(nil)
+// settle notes that the snapshot is what the source had at a look; before is what degraded held when that look began. What
+// was found wrong since then stays: the look says nothing of it.
+func (r *Registry) settle(s *Snapshot, before *string) {
+	now := r.degraded.Load()
+	if now != before && now != &slow {
 		return
 	}
-	why := rebuilding
-	if r.degraded.Swap(&why) == nil {
+	if s.position.Complete {
+		r.degraded.CompareAndSwap(now, nil)
+		return
+	}
+	if r.degraded.CompareAndSwap(now, &rebuilding) && now == nil {
 		r.logger.Warn("webhook registry is not complete: waiting for the registrations to be written again",
 			zap.Int("webhooks", s.Len()))
 	}
 }
 
+// lag notes that a refresh takes longer than its caller can wait, which its end settles.
+func (r *Registry) lag(cause error) error {
+	if r.degraded.CompareAndSwap(nil, &slow) {
+		r.warn(slow, cause)
+	}
+	return holdfast.Wrap(holdfast.CodeUnavailable, cause, "%s", slow)
+}
+
+// degrade notes what was found wrong. Each time has a pointer of its own, so that settle can tell it from the times before.
 func (r *Registry) degrade(why string, cause error) error {
 	if r.degraded.Swap(&why) == nil {
-		r.logger.Warn("webhook registry is degraded: matching on the last good snapshot", zap.String("reason", why), zap.Error(cause))
+		r.warn(why, cause)
 	}
 	return holdfast.Wrap(holdfast.CodeUnavailable, cause, "%s", why)
+}
+
+func (r *Registry) warn(why string, cause error) {
+	r.logger.Warn("webhook registry is degraded: matching on the last good snapshot", zap.String("reason", why), zap.Error(cause))
 }

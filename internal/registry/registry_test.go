@@ -429,8 +429,31 @@ func TestRegistry_CurrentSnapshotCostsOneLook(t *testing.T) {
 	require.Equal(t, fulls, s.fulls)
 	snapshot, err := r.Snapshot()
 	require.NoError(t, err)
-	require.NoError(t, r.CurrentAt(t.Context(), snapshot.Position()))
+	require.NoError(t, r.CurrentBy(t.Context(), func(context.Context) (Position, error) { return snapshot.Position(), nil }))
 	require.Equal(t, before+10, s.reads)
+}
+
+// A look that was at the source before it went away may end after one that found it away.
+func TestG2_AnOlderLookDoesNotHideThatStorageIsAway(t *testing.T) {
+	t.Parallel()
+	for name, begun := range map[string]bool{"degraded for the first time": false, "degraded already when the older look began": true} {
+		s := newSource()
+		r := newRegistry(s)
+		s.put(webhook("wh_1", "job_failed"))
+		require.NoError(t, r.Current(t.Context()))
+		away := func(context.Context) (Position, error) { return Position{}, errors.New("connection refused") }
+		if begun {
+			require.Error(t, r.CurrentBy(t.Context(), away), name)
+		}
+		require.NoError(t, r.CurrentBy(t.Context(), func(ctx context.Context) (Position, error) {
+			position, err := s.Position(ctx)
+			require.Error(t, r.CurrentBy(ctx, away), name)
+			return position, err
+		}), name)
+		require.Equal(t, unreachable, r.Degraded(), name)
+		require.NoError(t, r.Current(t.Context()), name)
+		require.Empty(t, r.Degraded(), name)
+	}
 }
 
 func TestRefresh_ConfirmsARevision(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"github.com/emprops/holdfast/internal/dispatch"
 	"github.com/emprops/holdfast/internal/redisadapter"
 	"github.com/emprops/holdfast/internal/redisstore"
+	"github.com/emprops/holdfast/internal/registry"
 	"github.com/emprops/holdfast/workflows"
 )
 
@@ -68,9 +69,14 @@ type watched struct {
 	lost atomic.Int64
 }
 
-func (w *watched) Unreachable(cause error) {
-	w.lost.Add(1)
-	w.cache.Unreachable(cause)
+func (w *watched) CurrentBy(ctx context.Context, look looking) error {
+	return w.cache.CurrentBy(ctx, func(ctx context.Context) (registry.Position, error) {
+		position, err := look(ctx)
+		if err != nil {
+			w.lost.Add(1)
+		}
+		return position, err
+	})
 }
 
 // tamper puts a defect between a node and its cache; nil for none.

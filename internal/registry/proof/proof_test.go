@@ -100,20 +100,33 @@ var defects = map[string]tamper{
 	"a node does not say that it is behind":                  func(c cache) cache { return silent{c} },
 }
 
+type looking = func(context.Context) (registry.Position, error)
+
+// lookOnly makes the look and does nothing about what it finds, unless that is an error.
+func lookOnly(ctx context.Context, c cache, look looking) error {
+	position, err := look(ctx)
+	if err != nil {
+		return c.CurrentBy(ctx, func(context.Context) (registry.Position, error) { return position, err })
+	}
+	return nil
+}
+
 type unchecked struct{ cache }
 
-func (unchecked) CurrentAt(context.Context, registry.Position) error { return nil }
+func (u unchecked) CurrentBy(ctx context.Context, look looking) error {
+	return lookOnly(ctx, u.cache, look)
+}
 
 type lazy struct {
 	cache
 	looks atomic.Int64
 }
 
-func (l *lazy) CurrentAt(ctx context.Context, at registry.Position) error {
+func (l *lazy) CurrentBy(ctx context.Context, look looking) error {
 	if l.looks.Add(1)%3 != 0 {
-		return nil
+		return lookOnly(ctx, l.cache, look)
 	}
-	return l.cache.CurrentAt(ctx, at)
+	return l.cache.CurrentBy(ctx, look)
 }
 
 type liar struct {
@@ -121,7 +134,9 @@ type liar struct {
 	loaded atomic.Bool
 }
 
-func (l *liar) CurrentAt(context.Context, registry.Position) error { return nil }
+func (l *liar) CurrentBy(ctx context.Context, look looking) error {
+	return lookOnly(ctx, l.cache, look)
+}
 
 func (l *liar) Refresh(ctx context.Context, atLeast int64) (revision int64, digest string, count int, err error) {
 	if l.loaded.Swap(true) && atLeast > 0 {
@@ -136,21 +151,19 @@ type forgetful struct {
 	nothing atomic.Pointer[registry.Snapshot]
 }
 
-func (f *forgetful) Unreachable(cause error) {
-	f.empty.Store(true)
-	f.cache.Unreachable(cause)
-}
-
-func (f *forgetful) CurrentAt(ctx context.Context, at registry.Position) error {
-	f.empty.Store(false)
-	if f.nothing.Load() == nil {
-		empty, err := nothing(ctx)
-		if err != nil {
-			return err
+func (f *forgetful) CurrentBy(ctx context.Context, look looking) error {
+	return f.cache.CurrentBy(ctx, func(ctx context.Context) (registry.Position, error) {
+		position, err := look(ctx)
+		f.empty.Store(err != nil)
+		if f.nothing.Load() == nil {
+			empty, err := nothing(ctx)
+			if err != nil {
+				return position, err
+			}
+			f.nothing.Store(empty)
 		}
-		f.nothing.Store(empty)
-	}
-	return f.cache.CurrentAt(ctx, at)
+		return position, err
+	})
 }
 
 func (f *forgetful) Matchable() (*registry.Snapshot, error) {
