@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
@@ -45,12 +46,32 @@ func (c *Consistency) EnsureSchedule(ctx context.Context) error {
 	err = c.schedule(ctx).Update(ctx, client.ScheduleUpdateOptions{
 		DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
 			s := in.Description.Schedule
+			if c.scheduled(&s, catchUp) {
+				return nil, temporal.ErrSkipScheduleUpdate
+			}
 			s.Spec, s.Action = &spec, action
 			s.Policy = &client.SchedulePolicies{Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP, CatchupWindow: catchUp}
 			return &client.ScheduleUpdate{Schedule: &s}, nil
 		},
 	})
 	return coded(err, "updating the consistency schedule")
+}
+
+// scheduled tells whether the schedule is as this node would make it. Then it is left alone: an update takes effect after its
+// answer and would undo a pause that came between.
+func (c *Consistency) scheduled(s *client.Schedule, catchUp time.Duration) bool {
+	action, ok := s.Action.(*client.ScheduleWorkflowAction)
+	if !ok || len(action.Args) != 1 || len(s.Spec.Intervals) != 1 {
+		return false
+	}
+	payload, ok := action.Args[0].(*commonpb.Payload)
+	var in workflows.CheckInput
+	if !ok || DataConverter().FromPayload(payload, &in) != nil {
+		return false
+	}
+	return in == c.Input && s.Spec.Intervals[0].Every == c.Interval && s.Policy.CatchupWindow == catchUp &&
+		s.Policy.Overlap == enumspb.SCHEDULE_OVERLAP_POLICY_SKIP && action.TaskQueue == workflows.QueueMain &&
+		action.Workflow == workflows.TypeConsistencyCheck && action.WorkflowRunTimeout == checkTimeout
 }
 
 // minCatchUp is the least catch-up window that Temporal takes.

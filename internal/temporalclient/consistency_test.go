@@ -106,6 +106,9 @@ func TestTheScheduleIsMadeByWhoeverComesFirstAndChecksAtOnce(t *testing.T) {
 	}
 	require.Equal(t, input, next(t, r.checks))
 	require.Contains(t, next(t, r.ids), workflows.ScheduleConsistency)
+	described, err := env.Client.ScheduleClient().GetHandle(t.Context(), workflows.ScheduleConsistency).Describe(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, described.Info.LastUpdateAt.Unix(), "those that came later found what they would have made")
 
 	// The next start brings another configuration; a pause by hand outlives it.
 	handle := env.Client.ScheduleClient().GetHandle(t.Context(), workflows.ScheduleConsistency)
@@ -116,7 +119,7 @@ func TestTheScheduleIsMadeByWhoeverComesFirstAndChecksAtOnce(t *testing.T) {
 	})
 	c := &temporalclient.Consistency{Client: env.Client, Interval: 2 * time.Hour, Input: workflows.CheckInput{NodePatienceMS: 7}}
 	require.NoError(t, c.EnsureSchedule(t.Context()))
-	described, err := handle.Describe(t.Context())
+	described, err = handle.Describe(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 2*time.Hour, described.Schedule.Spec.Intervals[0].Every)
 	require.Equal(t, 2*time.Hour, described.Schedule.Policy.CatchupWindow)
