@@ -94,7 +94,7 @@ func StartTemporal(ctx context.Context, opts TemporalOptions) (_ *Temporal, err 
 			return nil, err
 		}
 	}
-	if t.stores, err = openStores(opts.DataDir); err != nil {
+	if t.stores, err = openStores(ctx, opts.DataDir); err != nil {
 		return nil, err
 	}
 	if err := t.CreateNamespace(opts.Namespace); err != nil {

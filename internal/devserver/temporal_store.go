@@ -3,6 +3,7 @@
 package devserver
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"os"
@@ -27,7 +28,7 @@ type stores struct{ main, visibility *config.SQL }
 var memoryDatabases atomic.Int64
 
 // openStores returns the databases in dir, created when absent, or new ones in memory when dir is empty.
-func openStores(dir string) (stores, error) {
+func openStores(ctx context.Context, dir string) (stores, error) {
 	if dir == "" {
 		return stores{memoryStore(), memoryStore()}, nil
 	}
@@ -41,7 +42,7 @@ func openStores(dir string) (stores, error) {
 			return stores{}, err
 		}
 	}
-	return s, nil
+	return s, trimVisibility(ctx, s.visibility)
 }
 
 // memoryStore returns a database in memory; the driver sets up its schema.
@@ -52,6 +53,10 @@ func memoryStore() *config.SQL {
 		ConnectAttributes: map[string]string{"mode": "memory", "cache": "shared"},
 	}
 }
+
+// checkpointPages is how long a write-ahead log grows (32 MB) before its pages are written to the database, which the commit
+// that finds it so long waits for. The same few pages are written again and again, so a longer log is less work.
+const checkpointPages = "8000"
 
 // fileStore returns the database in the file at path.
 //
@@ -64,7 +69,9 @@ func fileStore(path, synchronous string) *config.SQL {
 		PluginName: sqliteplugin.PluginName,
 		// The driver pastes the name into a URI.
 		DatabaseName:      (&url.URL{Path: path}).EscapedPath(),
-		ConnectAttributes: map[string]string{"mode": "rwc", "journal_mode": "wal", "synchronous": synchronous},
+		ConnectAttributes: map[string]string{
+			"mode": "rwc", "journal_mode": "wal", "synchronous": synchronous, "wal_autocheckpoint": checkpointPages,
+		},
 	}
 }
 

@@ -253,7 +253,7 @@ func TestTemporalFatalEntryIsAnErrorOfTheStart(t *testing.T) {
 	require.NoError(t, err)
 	ports.frontend = l.Addr().(*net.TCPAddr).Port
 	s := &Temporal{opts: TemporalOptions{Address: "127.0.0.1", Logger: nopLogger}, log: newServerLog(nopLogger, zapcore.WarnLevel)}
-	s.stores, err = openStores("")
+	s.stores, err = openStores(t.Context(), "")
 	require.NoError(t, err)
 	require.ErrorContains(t, s.startServer(ports), "address already in use")
 }
