@@ -27,6 +27,9 @@ type DeliveryInput struct {
 	// order; Turn says that it has its turn.
 	Ordered string `json:"ordered,omitempty"`
 	Turn    bool   `json:"turn,omitempty"`
+	// LazyAttributes says that the search attributes leave out what will have changed again soon. Deliveries begun before
+	// that was possible show every attempt.
+	LazyAttributes bool `json:"lazy_attributes,omitempty"`
 }
 
 // DeliveryStatus is the answer of a Delivery's status query, and its result.
@@ -49,6 +52,8 @@ type delivery struct {
 	probing     bool
 	probed      ProbeAnswer // the last one
 	deciding    bool        // a held delivery is being released, cancelled or is expiring
+	unshown     bool        // the search attributes are behind
+	shownAt     time.Time   // when they were last written
 }
 
 // nil pointers: the workflows refer to activities by method, the worker registers the real ones.
@@ -98,6 +103,7 @@ func (d *delivery) setup(ctx workflow.Context) error {
 	default:
 		d.out = activities.Outcome{State: holdfast.DeliveryPending, Attempts: -1}
 	}
+	d.shownAt = workflow.Now(ctx)
 	d.woken = workflow.NewBufferedChannel(ctx, 1)
 	d.signals.retryNow = workflow.GetSignalChannel(ctx, SignalRetryNow)
 	d.signals.hold = workflow.GetSignalChannel(ctx, SignalHold)
@@ -199,7 +205,7 @@ func (d *delivery) first(ctx workflow.Context) error {
 		d.out = activities.Outcome{State: holdfast.DeliveryDelivered, Attempts: 1}
 	default:
 		d.out = result.Open[0].Outcome
-		return d.publish(ctx)
+		return d.show(ctx)
 	}
 	return nil
 }
@@ -245,7 +251,7 @@ func (d *delivery) here(ctx workflow.Context, number int) error {
 	case out.InFlight != "":
 		out.Status = d.out.Status
 		d.out = out
-		return d.publish(ctx)
+		return d.show(ctx)
 	}
 	return d.took(ctx, number, out)
 }
@@ -281,14 +287,29 @@ func (d *delivery) took(ctx workflow.Context, number int, out activities.Outcome
 	}
 	changed := out.State != d.out.State || out.Attempts != d.out.Attempts
 	d.out = out
-	if !changed || out.State.Final() {
+	if !changed && !d.unshown || out.State.Final() {
+		return nil
+	}
+	return d.show(ctx)
+}
+
+// briefly is how long the search attributes may be behind. Writing them is a large part of what an attempt costs Temporal.
+const briefly = 10 * time.Second
+
+// show publishes the delivery's state unless that will have changed again soon.
+func (d *delivery) show(ctx workflow.Context) error {
+	lasting := d.out.State == holdfast.DeliveryHeld || d.out.State.Final() ||
+		time.Duration(d.out.DelayMS)*time.Millisecond >= briefly || workflow.Now(ctx).Sub(d.shownAt) >= briefly
+	if d.in.LazyAttributes && !lasting {
+		d.unshown = true
 		return nil
 	}
 	return d.publish(ctx)
 }
 
-// publish shows the delivery's state in the search attributes, for the Temporal UI and for lists.
+// publish writes the delivery's state to the search attributes, for the Temporal UI and for lists.
 func (d *delivery) publish(ctx workflow.Context) error {
+	d.unshown, d.shownAt = false, workflow.Now(ctx)
 	return workflow.UpsertTypedSearchAttributes(ctx,
 		AttrDeliveryState.ValueSet(string(d.out.State)),
 		AttrHTTPStatus.ValueSet(int64(d.out.Status)),

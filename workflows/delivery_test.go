@@ -22,7 +22,7 @@ const holdFor = 48 * time.Hour
 func deliveryInput() workflows.DeliveryInput {
 	return workflows.DeliveryInput{
 		WebhookID: "wh_1", Event: holdfast.Event{ID: "evt_1", Type: "job_failed", Data: []byte(`{"a":1}`)},
-		CreatedAt: 1_700_000_000_000, AttemptTimeoutMS: 30_000, HoldForMS: holdFor.Milliseconds(),
+		CreatedAt: 1_700_000_000_000, AttemptTimeoutMS: 30_000, HoldForMS: holdFor.Milliseconds(), LazyAttributes: true,
 	}
 }
 
@@ -606,5 +606,34 @@ func TestG4_ADeliveryThatIsEndingHearsThatItIsToBeginAgain(t *testing.T) {
 			want.Outcome = &activities.Outcome{State: holdfast.DeliveryPending, Attempts: 2}
 			require.Equal(t, want, again)
 		})
+	}
+}
+
+// What shows in Temporal's lists is written when it lasts: each time is a large part of what a bad endpoint costs the others.
+func TestG7_SearchAttributesFollowWhatLasts(t *testing.T) {
+	t.Parallel()
+	delays := []time.Duration{time.Second, 2 * time.Second, time.Hour, time.Second, time.Second}
+	for lazy, want := range map[bool][]int64{true: {3, 4, 6}, false: {1, 2, 3, 4, 5, 6}} {
+		env, f := newEnv(t)
+		f.first = open(retrying(1, delays[0]))
+		f.attempt = func(in activities.AttemptRequest) (activities.Outcome, error) {
+			if in.Number > len(delays) {
+				return delivered(in.Number), nil
+			}
+			return retrying(in.Number, delays[in.Number-1]), nil
+		}
+		var shown []int64
+		env.OnUpsertTypedSearchAttributes(mock.MatchedBy(func(written temporal.SearchAttributes) bool {
+			attempts, _ := written.GetInt64(workflows.AttrAttempts)
+			if len(shown) == 0 || shown[len(shown)-1] != attempts { // it is asked more than once about each
+				shown = append(shown, attempts)
+			}
+			return true
+		})).Return(nil)
+		in := deliveryInput()
+		in.LazyAttributes = lazy
+		env.ExecuteWorkflow(workflows.TypeDelivery, in)
+		require.Equal(t, holdfast.DeliveryDelivered, result(t, env).State)
+		require.Equal(t, want, shown, "lazy: %t", lazy)
 	}
 }

@@ -263,7 +263,7 @@ func handOver(ctx workflow.Context, in GroupInput, open activities.OpenOutcome) 
 	target := in.Targets[open.Index]
 	return startDelivery(ctx, DeliveryInput{
 		WebhookID: target.WebhookID, Event: in.Events[target.Event], CreatedAt: in.CreatedAt,
-		AttemptTimeoutMS: in.AttemptTimeoutMS, HoldForMS: in.HoldForMS, Outcome: &open.Outcome,
+		AttemptTimeoutMS: in.AttemptTimeoutMS, HoldForMS: in.HoldForMS, Outcome: &open.Outcome, LazyAttributes: in.Successors,
 	})
 }
 
@@ -274,14 +274,23 @@ func startDelivery(ctx workflow.Context, in DeliveryInput) workflow.ChildWorkflo
 		TaskQueue:             QueueMain,
 		ParentClosePolicy:     enumspb.PARENT_CLOSE_POLICY_ABANDON,
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-		TypedSearchAttributes: DeliveryAttributes(in.WebhookID, &in.Event),
+		TypedSearchAttributes: DeliveryAttributes(&in),
 	})
 	return workflow.ExecuteChildWorkflow(ctx, Delivery, in)
 }
 
 // DeliveryAttributes are the search attributes a Delivery starts with.
-func DeliveryAttributes(webhookID string, e *holdfast.Event) temporal.SearchAttributes {
-	return temporal.NewSearchAttributes(
-		AttrWebhookID.ValueSet(webhookID), AttrEventID.ValueSet(e.ID), AttrEventType.ValueSet(e.Type),
-		AttrDeliveryState.ValueSet(string(holdfast.DeliveryPending)))
+func DeliveryAttributes(in *DeliveryInput) temporal.SearchAttributes {
+	state := holdfast.DeliveryPending
+	if in.Outcome != nil {
+		state = in.Outcome.State
+	}
+	all := []temporal.SearchAttributeUpdate{
+		AttrWebhookID.ValueSet(in.WebhookID), AttrEventID.ValueSet(in.Event.ID), AttrEventType.ValueSet(in.Event.Type),
+		AttrDeliveryState.ValueSet(string(state)),
+	}
+	if in.Outcome != nil && in.Outcome.Attempts > 0 {
+		all = append(all, AttrAttempts.ValueSet(int64(in.Outcome.Attempts)), AttrHTTPStatus.ValueSet(int64(in.Outcome.Status)))
+	}
+	return temporal.NewSearchAttributes(all...)
 }

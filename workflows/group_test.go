@@ -104,7 +104,7 @@ func TestG4_OpenDeliveriesOfAGroupGoOnByThemselves(t *testing.T) {
 	event, _ := c.attrs.GetKeyword(workflows.AttrEventID)
 	kind, _ := c.attrs.GetKeyword(workflows.AttrEventType)
 	state, _ := c.attrs.GetKeyword(workflows.AttrDeliveryState)
-	require.Equal(t, []string{"wh_2", "evt_1", "job_failed", "pending"}, []string{webhook, event, kind, state})
+	require.Equal(t, []string{"wh_2", "evt_1", "job_failed", "retrying"}, []string{webhook, event, kind, state})
 
 	require.Equal(t, []int{2, 2}, numbers(f.named("Attempt")))
 	require.Len(t, f.named("AttemptFirst"), 1)

@@ -287,6 +287,7 @@ func (c *committer) delivery(webhook string, e *holdfast.Event) workflows.Delive
 	return workflows.DeliveryInput{
 		WebhookID: webhook, Event: *e, CreatedAt: time.Now().UnixMilli(),
 		AttemptTimeoutMS: c.opts.AttemptTimeout.Milliseconds(), HoldForMS: c.opts.HoldFor.Milliseconds(),
+		LazyAttributes: true,
 	}
 }
 

@@ -76,16 +76,16 @@ func (c *Control) anew(ctx context.Context, r activities.Restart) error {
 		made = d.Attempts[n-1].Number
 	}
 	opts := startOrJoin(workflows.DeliveryWorkflowID(d.WebhookID, d.EventID))
-	opts.TypedSearchAttributes = workflows.DeliveryAttributes(d.WebhookID, event)
+	in := workflows.DeliveryInput{
+		WebhookID: d.WebhookID, Event: *event, CreatedAt: d.CreatedAt, BaseAttempts: made, LazyAttributes: true,
+		AttemptTimeoutMS: c.AttemptTimeout.Milliseconds(), HoldForMS: c.HoldFor.Milliseconds(),
+		Outcome: &activities.Outcome{State: holdfast.DeliveryPending, Attempts: made},
+	}
+	opts.TypedSearchAttributes = workflows.DeliveryAttributes(&in)
 	if r.ReplayID != "" {
 		opts.Memo = map[string]any{workflows.MemoReplay: r.ReplayID}
 	}
-	_, err = c.Client.ExecuteWorkflow(ctx, opts, workflows.TypeDelivery, workflows.DeliveryInput{
-		WebhookID: d.WebhookID, Event: *event, CreatedAt: d.CreatedAt, BaseAttempts: made,
-		AttemptTimeoutMS: c.AttemptTimeout.Milliseconds(), HoldForMS: c.HoldFor.Milliseconds(),
-		Outcome: &activities.Outcome{State: holdfast.DeliveryPending, Attempts: made},
-	})
-	if err != nil {
+	if _, err = c.Client.ExecuteWorkflow(ctx, opts, workflows.TypeDelivery, in); err != nil {
 		return coded(err, "restarting a delivery")
 	}
 	c.reopen(ctx, d)

@@ -27,7 +27,7 @@ func (s *Starter) NewGroupID() string { return workflows.GroupID(s.Node, ulid.Ma
 // StartDelivery starts a Delivery; one that is open under that id is the same delivery and is returned instead.
 func (s *Starter) StartDelivery(ctx context.Context, in workflows.DeliveryInput) (workflowID, runID string, err error) {
 	opts := s.options(workflows.DeliveryWorkflowID(in.WebhookID, in.Event.ID))
-	opts.TypedSearchAttributes = workflows.DeliveryAttributes(in.WebhookID, &in.Event)
+	opts.TypedSearchAttributes = workflows.DeliveryAttributes(&in)
 	return s.start(ctx, opts, workflows.TypeDelivery, in)
 }
 
@@ -35,7 +35,7 @@ func (s *Starter) StartDelivery(ctx context.Context, in workflows.DeliveryInput)
 func (s *Starter) StartSuccessor(ctx context.Context, in activities.Successor) error {
 	_, _, err := s.StartDelivery(ctx, workflows.DeliveryInput{
 		WebhookID: in.WebhookID, Event: in.Event, CreatedAt: in.CreatedAt, AttemptTimeoutMS: in.AttemptTimeoutMS,
-		HoldForMS: in.HoldForMS, Outcome: &in.Outcome,
+		HoldForMS: in.HoldForMS, Outcome: &in.Outcome, LazyAttributes: true,
 	})
 	return err
 }
