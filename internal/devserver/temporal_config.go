@@ -129,6 +129,10 @@ func dynamicConfig() dynamicconfig.StaticClient {
 		dynamicconfig.TransferProcessorMaxPollRPS.Key():   500,
 		dynamicconfig.TimerProcessorMaxPollRPS.Key():      500,
 		dynamicconfig.VisibilityProcessorMaxPollRPS.Key(): 10,
+		// Nobody waits for timers and lists as a publisher does for a start, and a database does one thing at a time anyway: one
+		// worker each leaves the other cores to what is waited for.
+		dynamicconfig.TimerProcessorSchedulerWorkerCount.Key():      1,
+		dynamicconfig.VisibilityProcessorSchedulerWorkerCount.Key(): 1,
 
 		// A development server does not call home.
 		dynamicconfig.EnableServerVersionCheck.Key(): false,

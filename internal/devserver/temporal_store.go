@@ -68,7 +68,7 @@ func fileStore(path, synchronous string) *config.SQL {
 	return &config.SQL{
 		PluginName: sqliteplugin.PluginName,
 		// The driver pastes the name into a URI.
-		DatabaseName:      (&url.URL{Path: path}).EscapedPath(),
+		DatabaseName: (&url.URL{Path: path}).EscapedPath(),
 		ConnectAttributes: map[string]string{
 			"mode": "rwc", "journal_mode": "wal", "synchronous": synchronous, "wal_autocheckpoint": checkpointPages,
 		},
