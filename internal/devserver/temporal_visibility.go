@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.temporal.io/server/common/config"
@@ -27,6 +28,9 @@ func attributeColumns() []string {
 	}
 	return columns
 }
+
+// ownIndex begins the names of the indexes that are ours.
+const ownIndex = "with_"
 
 // trimVisibility leaves a visibility database the indexes that are used. It may be done again, and before any start.
 func trimVisibility(ctx context.Context, cfg *config.SQL) (err error) {
@@ -56,7 +60,7 @@ func trimVisibility(ctx context.Context, cfg *config.SQL) (err error) {
 	}
 	for _, column := range attributeColumns() {
 		// The order of the key is that of Temporal's own indexes: lists show the last closed first.
-		_, err := tx.ExecContext(ctx, `CREATE INDEX IF NOT EXISTS with_`+strings.ToLower(column)+` ON executions_visibility (namespace_id, `+
+		_, err := tx.ExecContext(ctx, `CREATE INDEX IF NOT EXISTS `+ownIndex+strings.ToLower(column)+` ON executions_visibility (namespace_id, `+
 			column+`, (COALESCE(close_time, '9999-12-31 23:59:59+00:00')) DESC, start_time DESC, run_id) WHERE `+column+` IS NOT NULL`)
 		if err != nil {
 			return err
@@ -68,8 +72,7 @@ func trimVisibility(ctx context.Context, cfg *config.SQL) (err error) {
 // unusedIndexes lists the indexes of Temporal's schema that are not to be kept.
 func unusedIndexes(ctx context.Context, tx *sql.Tx) (names []string, err error) {
 	rows, err := tx.QueryContext(ctx, `SELECT name FROM sqlite_master
-		WHERE type = 'index' AND tbl_name = 'executions_visibility' AND sql IS NOT NULL
-		AND name NOT LIKE 'with\_%' ESCAPE '\' AND name NOT IN ('`+strings.Join(visibilityIndexes, `', '`)+`')`)
+		WHERE type = 'index' AND tbl_name = 'executions_visibility' AND sql IS NOT NULL`)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +82,9 @@ func unusedIndexes(ctx context.Context, tx *sql.Tx) (names []string, err error) 
 		if err := rows.Scan(&name); err != nil {
 			return nil, err
 		}
-		names = append(names, name)
+		if !strings.HasPrefix(name, ownIndex) && !slices.Contains(visibilityIndexes, name) {
+			names = append(names, name)
+		}
 	}
 	return names, rows.Err()
 }
