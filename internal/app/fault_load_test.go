@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	holdfast "github.com/emprops/holdfast"
 	"github.com/emprops/holdfast/internal/redisstore"
@@ -25,6 +26,8 @@ import (
 // plan, so that the end of each delivery is known beforehand.
 type load struct {
 	receiver  *testkit.Receiver
+	eventType string
+	delay     time.Duration // between two attempts
 	key       string
 	webhookID string
 	answer    func(event int) (statuses []int)
@@ -45,9 +48,15 @@ const loadAttempts = 3
 
 func newLoad(t *testing.T, answer func(int) []int) *load {
 	t.Helper()
-	key := t.Name()
+	return newLoadOf(t, "complete_job", time.Second, answer)
+}
+
+// newLoadOf is newLoad for a test with several loads, each of a type of events of its own.
+func newLoadOf(t *testing.T, eventType string, delay time.Duration, answer func(int) []int) *load {
+	t.Helper()
+	key := t.Name() + " " + eventType
 	l := &load{
-		receiver: testkit.NewReceiver(t), key: key, webhookID: holdfast.IdempotentWebhookID(key), answer: answer,
+		receiver: testkit.NewReceiver(t), eventType: eventType, delay: delay, key: key, webhookID: holdfast.IdempotentWebhookID(key), answer: answer,
 		requests: map[string]int{}, acknowledged: map[string]bool{},
 	}
 	l.receiver.Respond(func(_ int, r *http.Request) (int, http.Header, string) {
@@ -93,8 +102,8 @@ func (l *load) register(t *testing.T, webhooks holdfastv1connect.WebhookServiceC
 	static := true
 	got, err := webhooks.RegisterWebhook(t.Context(), &holdfastv1.RegisterWebhookRequest{
 		Webhook: &holdfastv1.WebhookInput{
-			Url: l.receiver.URL(), EventTypes: []string{"complete_job"}, Static: &static,
-			RetryPolicy: retries(loadAttempts, time.Second),
+			Url: l.receiver.URL(), EventTypes: []string{l.eventType}, Static: &static,
+			RetryPolicy: retries(loadAttempts, l.delay),
 		},
 		IdempotencyKey: l.key, Wait: durationpb.New(patience),
 	})
@@ -103,11 +112,22 @@ func (l *load) register(t *testing.T, webhooks holdfastv1connect.WebhookServiceC
 	require.Equal(t, l.webhookID, got.GetWebhook().GetId())
 }
 
+// setActive pauses the webhook, or goes on with it.
+func (l *load) setActive(t *testing.T, n *testNode, active bool) {
+	t.Helper()
+	got, err := n.webhooks.UpdateWebhook(t.Context(), &holdfastv1.UpdateWebhookRequest{
+		Id: l.webhookID, Webhook: &holdfastv1.WebhookInput{Active: &active},
+		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"active"}}, Wait: durationpb.New(patience),
+	})
+	require.NoError(t, err)
+	require.Equal(t, confirmed, got.GetRegistration().GetStatus())
+}
+
 // add makes the id of another event.
 func (l *load) add() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	id := fmt.Sprintf("event-%d", len(l.ids))
+	id := fmt.Sprintf("%s-%d", l.eventType, len(l.ids))
 	l.ids = append(l.ids, id)
 	return id
 }
@@ -118,7 +138,7 @@ func (l *load) publish(t *testing.T, events holdfastv1connect.EventServiceClient
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	got, err := events.PublishEvent(ctx, &holdfastv1.PublishEventRequest{
-		Event: &holdfastv1.Event{Id: id, Type: "complete_job", DataJson: []byte(`{"job_id":"` + id + `"}`)},
+		Event: &holdfastv1.Event{Id: id, Type: l.eventType, DataJson: []byte(`{"job_id":"` + id + `"}`)},
 	})
 	l.mu.Lock()
 	defer l.mu.Unlock()

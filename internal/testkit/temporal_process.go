@@ -34,17 +34,29 @@ type TemporalProcess struct {
 // test binary again: its TestMain must call ServeTemporalProcess first.
 func StartTemporalProcess(tb testing.TB) *TemporalProcess {
 	tb.Helper()
-	port, err := devserver.FreePort("127.0.0.1")
-	if err != nil {
-		tb.Fatalf("start Temporal: %v", err)
-	}
 	self, err := os.Executable()
 	if err != nil {
 		tb.Fatalf("start Temporal: %v", err)
 	}
-	p := &TemporalProcess{tb: tb, command: Command{Path: self, Env: []string{
-		temporalDirVariable + "=" + tb.TempDir(), temporalPortVariable + "=" + strconv.Itoa(port),
-	}}}
+	return startTemporalProcess(tb, self)
+}
+
+// TemporalWithClock is StartTemporalProcess for a server that goes by a Clock. The process is a program of its own: the
+// test binary would need another standard library, and with it everything it is made of.
+func TemporalWithClock(tb testing.TB, c *Clock) *TemporalProcess {
+	tb.Helper()
+	return startTemporalProcess(tb, BuildWithClock(tb, "./internal/testkit/testdata/temporal"), c.Env()...)
+}
+
+func startTemporalProcess(tb testing.TB, bin string, env ...string) *TemporalProcess {
+	tb.Helper()
+	port, err := devserver.FreePort("127.0.0.1")
+	if err != nil {
+		tb.Fatalf("start Temporal: %v", err)
+	}
+	p := &TemporalProcess{tb: tb, command: Command{Path: bin, Env: append(env,
+		temporalDirVariable+"="+tb.TempDir(), temporalPortVariable+"="+strconv.Itoa(port),
+	)}}
 	p.Restart()
 	const namespace = "default"
 	hostPort := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
