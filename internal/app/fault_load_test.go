@@ -163,19 +163,22 @@ func (l *load) publishDuring(t *testing.T, events holdfastv1connect.EventService
 	const margin = time.Second
 	tick := time.NewTicker(max(50*time.Millisecond, (2*margin+*outage)/400))
 	defer tick.Stop()
-	leaves, returns, ends := time.After(margin), time.After(margin+*outage), time.After(2*margin+*outage)
-	deadline := time.Now().Add(*outage + patience)
+	// Each begins when the one before is over, however long that took: two that are due at once would come in any order.
+	leaves := time.After(margin)
+	var returns, ends <-chan time.Time
 	var publishing sync.WaitGroup
-	for ends != nil {
+	for over := false; !over; {
 		select {
 		case <-leaves:
 			away()
+			returns = time.After(*outage)
 		case <-returns:
 			back()
+			ends = time.After(margin)
 		case <-ends:
-			ends = nil
+			over = true
 		case <-tick.C:
-			id := l.add()
+			id, deadline := l.add(), time.Now().Add(*outage+patience)
 			publishing.Go(func() {
 				for !l.publish(t, events, id, 10*time.Second) && time.Now().Before(deadline) {
 					<-time.After(100 * time.Millisecond)
