@@ -12,7 +12,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	holdfast "github.com/emprops/holdfast"
+	"github.com/emprops/holdfast"
 	"github.com/emprops/holdfast/internal/config"
 	"github.com/emprops/holdfast/internal/testkit"
 	holdfastv1 "github.com/emprops/holdfast/proto/gen/holdfast/v1"

@@ -106,12 +106,12 @@ func TestTheScheduleIsMadeByWhoeverComesFirstAndChecksAtOnce(t *testing.T) {
 	}
 	require.Equal(t, input, next(t, r.checks))
 	require.Contains(t, next(t, r.ids), workflows.ScheduleConsistency)
-	described, err := env.Client.ScheduleClient().GetHandle(t.Context(), workflows.ScheduleConsistency).Describe(t.Context())
+	handle := env.Client.ScheduleClient().GetHandle(t.Context(), workflows.ScheduleConsistency)
+	described, err := handle.Describe(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, described.Info.LastUpdateAt.Unix(), "those that came later found what they would have made")
 
 	// The next start brings another configuration; a pause by hand outlives it.
-	handle := env.Client.ScheduleClient().GetHandle(t.Context(), workflows.ScheduleConsistency)
 	require.NoError(t, handle.Pause(t.Context(), client.SchedulePauseOptions{}))
 	testkit.Await(t, "the pause", func() bool {
 		described, err := handle.Describe(t.Context())
