@@ -42,7 +42,12 @@ func openStores(ctx context.Context, dir string) (stores, error) {
 			return stores{}, err
 		}
 	}
-	return s, trimVisibility(ctx, s.visibility)
+	if err := trimVisibility(ctx, s.visibility); err != nil {
+		return stores{}, err
+	}
+	registerVisibilityPlugin()
+	s.visibility.PluginName = visibilityPlugin
+	return s, nil
 }
 
 // memoryStore returns a database in memory; the driver sets up its schema.
