@@ -147,6 +147,9 @@ func (d *Deliveries) join(ctx context.Context, f *flight, in AttemptRequest) (Ou
 			return d.lookedAgain(ctx, in, f.outcome), nil
 		case <-beat.C:
 			activity.RecordHeartbeat(ctx)
+			if under, way := f.underWayFor(); way {
+				d.Lanes.UnderWay(f.webhook, under)
+			}
 		case <-ctx.Done():
 			if f.withdraw() {
 				d.flights.forget(f)

@@ -199,6 +199,19 @@ func (l *Lanes) Observe(webhookID string, s Speed, took time.Duration) {
 	}
 }
 
+// UnderWay notes how long an attempt of a webhook that is out of the fast lane has taken so far: those who wait for its slot
+// learn from it when that may be free, before there is an answer.
+func (l *Lanes) UnderWay(webhookID string, soFar time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lane, now := l.webhooks[webhookID], l.now()
+	if lane == nil || !lane.slow || !lane.until.After(now) {
+		return
+	}
+	lane.took = max(lane.took, soFar)
+	lane.until = later(lane.until, now.Add(l.slowFor))
+}
+
 // Bounds of the pauses of webhooks that ask for fewer requests and do not say for how long.
 const (
 	minPause = time.Second

@@ -188,3 +188,28 @@ func TestG7_NoAnswerLeavesTheFastLaneAtOnce(t *testing.T) {
 	n.first(t, "wh_1")
 	require.True(t, n.Lanes.Slow("wh_1"))
 }
+
+// An endpoint that has not answered yet has taken that long already: those who wait for its slots come as far apart.
+func TestG7_SlotsAreExpectedByHowLongAttemptsTakeSoFar(t *testing.T) {
+	t.Parallel()
+	l := NewLanes(LaneLimits{64, 64, 8}, time.Minute)
+	now := time.Unix(1_000, 0)
+	l.now = func() time.Time { return now }
+	slot, err := l.Acquire(t.Context(), "wh_1", false)
+	require.NoError(t, err)
+	defer slot.Release()
+	l.UnderWay("wh_1", time.Hour)
+	require.Zero(t, l.Took("wh_1"), "nothing is known against it")
+	l.Observe("wh_1", TooSlow, time.Second)
+	l.UnderWay("wh_1", 8*time.Second)
+	l.UnderWay("wh_1", 4*time.Second)
+	require.Equal(t, 8*time.Second, l.Took("wh_1"))
+	first := l.SlotTurn("wh_1", time.Second)
+	require.Equal(t, time.Second, l.SlotTurn("wh_1", time.Second)-first, "8 s for 8 slots")
+	now = now.Add(50 * time.Second)
+	l.UnderWay("wh_1", 58*time.Second)
+	now = now.Add(50 * time.Second)
+	require.True(t, l.Slow("wh_1"), "as long as it takes its time")
+	l.Observe("wh_1", Good, time.Second)
+	require.Zero(t, l.Took("wh_1"))
+}
