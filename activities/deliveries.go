@@ -55,8 +55,10 @@ type Deliveries struct {
 	flights inFlight
 	// successors are the starts under way.
 	successors chan struct{}
-	life       context.Context //nolint:containedctx // attempts outlive the activity that began them
-	end        context.CancelFunc
+	// brief are the calls of RetryBriefly under way.
+	brief chan struct{}
+	life  context.Context //nolint:containedctx // attempts outlive the activity that began them
+	end   context.CancelFunc
 }
 
 // DeliveryDeps are what Deliveries needs.
@@ -84,7 +86,7 @@ func NewDeliveries(deps DeliveryDeps) *Deliveries {
 	life, end := context.WithCancel(context.Background())
 	return &Deliveries{
 		DeliveryDeps: deps, pacer: pacer{pace: deps.Pace, lanes: deps.Lanes, logger: deps.Logger}, life: life, end: end,
-		successors: make(chan struct{}, successorStarts),
+		successors: make(chan struct{}, successorStarts), brief: make(chan struct{}, maxBrief),
 	}
 }
 
@@ -190,6 +192,9 @@ func (d *Deliveries) AttemptFirst(ctx context.Context, in FirstAttempts) (FirstR
 		}
 	}
 	d.lookAgain(ctx, in, &result)
+	for i := range result.Open {
+		result.Open[i].Outcome = briefly(result.Open[i].Outcome)
+	}
 	return result, nil
 }
 

@@ -16,10 +16,10 @@ import (
 func (d *Deliveries) AttemptHere(ctx context.Context, in AttemptRequest, event holdfast.Event) (Outcome, error) {
 	_ = d.Webhooks.Current(ctx) // with Redis away the last good state is the best there is (G5)
 	if o, known := d.recorded(ctx, in); known {
-		return o, nil
+		return briefly(o), nil
 	}
 	if d.long(in.WebhookID) {
-		return d.putOff(in.WebhookID, in.Waits), nil
+		return briefly(d.putOff(in.WebhookID, in.Waits)), nil
 	}
 	execution := activity.GetInfo(ctx).WorkflowExecution
 	j := job{
@@ -38,9 +38,9 @@ func (d *Deliveries) AttemptHere(ctx context.Context, in AttemptRequest, event h
 	}
 	if noSlot := f.finished() && errors.Is(f.err, errNoSlot); noSlot || !f.finished() && f.withdraw() {
 		d.flights.forget(f)
-		return d.busy(in.WebhookID, in.Waits), nil
+		return briefly(d.busy(in.WebhookID, in.Waits)), nil
 	}
-	return d.lookedAgain(ctx, in, d.collect(f, in.Number)), nil
+	return briefly(d.lookedAgain(ctx, in, d.collect(f, in.Number))), nil
 }
 
 // quickShare is the part of the cut-off in which an answer must have come for the next one to be expected soon.

@@ -38,7 +38,7 @@ func TestAttemptFirst_FailureIsRetryingWithTheNextTimeInTheRecord(t *testing.T) 
 	n.sender.send = func(_ context.Context, w *holdfast.Webhook, number int) (holdfast.Attempt, error) {
 		return answer(w.ID, number, 503), nil
 	}
-	require.Equal(t, Outcome{State: holdfast.DeliveryRetrying, Attempts: 1, Status: 503, DelayMS: 300, Here: true}, n.first(t, "wh_1").one(t))
+	require.Equal(t, Outcome{State: holdfast.DeliveryRetrying, Attempts: 1, Status: 503, DelayMS: 300, Here: true, Brief: true}, n.first(t, "wh_1").one(t))
 	r := n.store.record("wh_1")
 	require.Equal(t, holdfast.DeliveryRetrying, r.State)
 	require.Equal(t, createdAt+1+1+300, r.NextAttemptAt, "start, duration and delay")
@@ -218,10 +218,10 @@ func TestG7_SlowWebhookIsLeftToTheSlowLane(t *testing.T) {
 		require.NoError(t, err)
 		slots = append(slots, slot)
 	}
-	require.Equal(t, Outcome{State: holdfast.DeliveryPending, DelayMS: 1000, Waits: 1, Here: true}, n.first(t, "wh_1").one(t))
+	require.Equal(t, Outcome{State: holdfast.DeliveryPending, DelayMS: 1000, Waits: 1, Here: true, Brief: true}, n.first(t, "wh_1").one(t))
 	in := attemptRequest("wh_1", 1)
 	in.Waits = 1
-	require.Equal(t, Outcome{State: holdfast.DeliveryPending, DelayMS: 2000, Waits: 2, Here: true}, n.here(t, in))
+	require.Equal(t, Outcome{State: holdfast.DeliveryPending, DelayMS: 2000, Waits: 2, Here: true, Brief: true}, n.here(t, in))
 	for _, slot := range slots {
 		slot.Release()
 	}
@@ -243,10 +243,10 @@ func TestG7_WebhookThatFailsAtOnceIsAttemptedInPlace(t *testing.T) {
 	}
 	for range slowAfter + 1 {
 		n.store.set(func(s *fakeStore) { clear(s.records) })
-		require.Equal(t, Outcome{State: holdfast.DeliveryRetrying, Attempts: 1, Status: 500, DelayMS: 1000, Here: true}, n.first(t, "wh_1").one(t))
+		require.Equal(t, Outcome{State: holdfast.DeliveryRetrying, Attempts: 1, Status: 500, DelayMS: 1000, Here: true, Brief: true}, n.first(t, "wh_1").one(t))
 	}
 	require.True(t, n.Lanes.Slow("wh_1"))
-	require.Equal(t, Outcome{State: holdfast.DeliveryRetrying, Attempts: 2, Status: 500, DelayMS: 2000, Here: true}, n.here(t, attemptRequest("wh_1", 2)))
+	require.Equal(t, Outcome{State: holdfast.DeliveryRetrying, Attempts: 2, Status: 500, DelayMS: 2000, Here: true, Brief: true}, n.here(t, attemptRequest("wh_1", 2)))
 	require.Len(t, n.store.record("wh_1").Attempts, 2)
 	requests := len(n.sender.requests())
 	require.Equal(t, Outcome{State: holdfast.DeliveryRetrying, Attempts: 2, Status: 500, Here: true}, func() Outcome {
@@ -258,7 +258,7 @@ func TestG7_WebhookThatFailsAtOnceIsAttemptedInPlace(t *testing.T) {
 
 	slot, err := n.Lanes.Acquire(t.Context(), "wh_2", true)
 	require.NoError(t, err)
-	require.Equal(t, Outcome{State: holdfast.DeliveryPending, DelayMS: 1000, Waits: 1, Here: true}, n.here(t, attemptRequest("wh_1", 3)))
+	require.Equal(t, Outcome{State: holdfast.DeliveryPending, DelayMS: 1000, Waits: 1, Here: true, Brief: true}, n.here(t, attemptRequest("wh_1", 3)))
 	slot.Release()
 
 	n.sender.send = nil

@@ -21,6 +21,8 @@ type Outcome struct {
 	// Here says that the next attempt is expected to be over soon, or not to be made at all for want of a slot: a local
 	// activity will do, at a fraction of what a regular one costs.
 	Here bool `json:"here,omitempty"`
+	// Brief says that the next attempt is due so soon that the process can wait for it itself (RetryBriefly).
+	Brief bool `json:"brief,omitempty"`
 	// Waits is how often in a row the delivery was sent away without an attempt because no slot was free.
 	Waits int `json:"waits,omitempty"`
 	// Detail is what a probe's attempt failed with.

@@ -60,7 +60,7 @@ func slowsTheWebhook(t *testing.T, status int) {
 	}
 	n.sender.status(status, 0)
 	o := n.first(t, "wh_1").one(t)
-	require.Equal(t, Outcome{State: holdfast.DeliveryRetrying, Attempts: 1, Status: status, DelayMS: 1000, Here: true}, o, "its own schedule is unchanged")
+	require.Equal(t, Outcome{State: holdfast.DeliveryRetrying, Attempts: 1, Status: status, DelayMS: 1000, Here: true, Brief: true}, o, "its own schedule is unchanged")
 	n.sender.status(200, 0)
 	for i, node := range []*node{n, other} {
 		o, err := run(t, node.Attempt, request("wh_1", 10+i, 1))

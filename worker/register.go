@@ -41,7 +41,7 @@ func registerDelivery(r sdkworker.WorkflowRegistry) {
 
 // registerHere registers the local activities of a delivery; they run where its workflow does.
 func registerHere(r sdkworker.ActivityRegistry, a Activities) {
-	register(r, map[string]any{"AttemptFirst": a.Deliveries.AttemptFirst, "AttemptHere": a.Deliveries.AttemptHere})
+	register(r, map[string]any{"AttemptFirst": a.Deliveries.AttemptFirst, "AttemptHere": a.Deliveries.AttemptHere, "RetryBriefly": a.Deliveries.RetryBriefly})
 }
 
 // registerMain registers what runs on the main queue.

@@ -183,6 +183,8 @@ func (d *delivery) step(ctx workflow.Context) error {
 		return d.join(ctx)
 	case d.out.State == holdfast.DeliveryHeld:
 		return d.held(ctx)
+	case d.out.Brief:
+		return d.briefly(ctx)
 	case d.out.DelayMS > 0:
 		return d.wait(ctx)
 	case d.out.Here:

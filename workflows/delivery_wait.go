@@ -3,9 +3,11 @@ package workflows
 import (
 	"time"
 
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/emprops/holdfast"
+	"github.com/emprops/holdfast/activities"
 )
 
 // wait sleeps until the next attempt is due, or until somebody says otherwise. A hold that a resume has followed already
@@ -118,3 +120,37 @@ func (d *delivery) held(ctx workflow.Context) error {
 
 // wake makes a held delivery look at what has changed.
 func (d *delivery) wake() { d.woken.SendAsync(nil) }
+
+// briefly lets the process wait for the next attempts and make them, unless somebody has asked for something: it is cheaper
+// than durable timers by far, but hears no signal. Should it fail, there is a timer.
+func (d *delivery) briefly(ctx workflow.Context) error {
+	all := []activities.BriefRetry{{Request: d.request(d.out.Attempts + 1), Event: d.in.Event, Outcome: d.out}}
+	d.out.Brief = false
+	if d.signalled() || len(d.left.records) > 0 {
+		return nil
+	}
+	out, err := retryBriefly(ctx, all)
+	if err != nil {
+		return onlyCancelled(err)
+	}
+	changed := out[0].State != d.out.State || out[0].Attempts != d.out.Attempts
+	d.out = out[0]
+	if !changed || d.out.State.Final() {
+		return nil
+	}
+	return d.show(ctx)
+}
+
+func retryBriefly(ctx workflow.Context, all []activities.BriefRetry) (out []activities.Outcome, err error) {
+	ctx = workflow.WithLocalActivityOptions(ctx, localOptions)
+	err = workflow.ExecuteLocalActivity(ctx, deliveries.RetryBriefly, all).Get(ctx, &out)
+	return out, err
+}
+
+// onlyCancelled drops an error after which there is another way.
+func onlyCancelled(err error) error {
+	if temporal.IsCanceledError(err) {
+		return err
+	}
+	return nil
+}

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
+	"github.com/emprops/holdfast"
 	"github.com/emprops/holdfast/internal/config"
 	"github.com/emprops/holdfast/internal/emprops/standin"
 	"github.com/emprops/holdfast/internal/testkit"
@@ -51,7 +52,7 @@ func TestRecordHistories(t *testing.T) {
 
 	dead := testkit.NewReceiver(t)
 	dead.Respond(func(int, *http.Request) (int, http.Header, string) { return http.StatusInternalServerError, nil, "no" })
-	exhausted := r.register(n, dead.URL(), "complete_job", 2)
+	exhausted := r.register(n, dead.URL(), "complete_job", 2, 50*time.Millisecond)
 	event = n.publish(t, "complete_job", `{"job_id":"j3"}`)
 	r.saveDone("delivery-exhausted", workflows.DeliveryWorkflowID(exhausted, event.GetEventId()))
 
@@ -63,9 +64,18 @@ func TestRecordHistories(t *testing.T) {
 
 	also := testkit.NewReceiver(t)
 	n.register(t, also.URL(), "workflow_completed")
-	failing := r.register(n, dead.URL(), "workflow_completed", 3)
+	r.register(n, dead.URL(), "workflow_completed", 3, 50*time.Millisecond)
 	event = n.publish(t, "workflow_completed", `{"workflow_id":"w1"}`)
+	r.saveDone("group-retried", r.workflowOf(n, event.GetDeliveries()[0].GetId()))
+
+	n.register(t, also.URL(), "workflow_submitted")
+	failing := r.register(n, dead.URL(), "workflow_submitted", 2, time.Minute)
+	event = n.publish(t, "workflow_submitted", `{}`)
 	r.saveDone("group-handed-over", r.workflowOf(n, event.GetDeliveries()[0].GetId()))
+	handedOver := holdfast.DeliveryID(failing, event.GetEventId())
+	n.awaitDelivery(t, handedOver, retrying)
+	_, err := n.deliveries.RetryDelivery(t.Context(), &holdfastv1.RetryDeliveryRequest{Id: handedOver})
+	require.NoError(t, err)
 	r.saveDone("delivery-handed-over", workflows.DeliveryWorkflowID(failing, event.GetEventId()))
 
 	n.register(t, also.URL(), "workflow_failed")
@@ -73,7 +83,7 @@ func TestRecordHistories(t *testing.T) {
 	event = n.publish(t, "workflow_failed", `{"workflow_id":"w2"}`)
 	r.saveDone("group-delivered", r.workflowOf(n, event.GetDeliveries()[0].GetId()))
 
-	_, err := n.webhooks.DeleteWebhook(t.Context(), &holdfastv1.DeleteWebhookRequest{Id: first.GetWebhook().GetId()})
+	_, err = n.webhooks.DeleteWebhook(t.Context(), &holdfastv1.DeleteWebhookRequest{Id: first.GetWebhook().GetId()})
 	require.NoError(t, err)
 	r.saveDone("registration-deleted", workflows.RegistrationID(first.GetWebhook().GetId()))
 
@@ -103,7 +113,7 @@ func TestRecordLifeHistories(t *testing.T) {
 
 	ill := testkit.NewReceiver(t)
 	ill.Status(http.StatusInternalServerError)
-	id := r.register(n, ill.URL(), "job_failed", 1)
+	id := r.register(n, ill.URL(), "job_failed", 1, 50*time.Millisecond)
 	text := "changed"
 	_, err := n.webhooks.UpdateWebhook(ctx, &holdfastv1.UpdateWebhookRequest{
 		Id: id, Webhook: &holdfastv1.WebhookInput{Description: &text}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"description"}},
@@ -169,11 +179,11 @@ type recorder struct {
 	cluster *cluster
 }
 
-// register registers a webhook with a quick retry policy.
-func (r *recorder) register(n *testNode, url, event string, attempts int32) string {
+// register registers a webhook with a retry policy.
+func (r *recorder) register(n *testNode, url, event string, attempts int32, delay time.Duration) string {
 	got, err := n.webhooks.RegisterWebhook(r.t.Context(), &holdfastv1.RegisterWebhookRequest{Webhook: &holdfastv1.WebhookInput{
 		Url: url, EventTypes: []string{event},
-		RetryPolicy: &holdfastv1.RetryPolicy{MaxAttempts: &attempts, InitialDelay: durationpb.New(50e6)},
+		RetryPolicy: &holdfastv1.RetryPolicy{MaxAttempts: &attempts, InitialDelay: durationpb.New(delay)},
 	}})
 	require.NoError(r.t, err)
 	return got.GetWebhook().GetId()
