@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -13,8 +12,9 @@ import (
 // Bounds of the waits that a process makes itself. A retry after a durable timer costs Temporal half a dozen writes. An endpoint
 // that fails for all its events asks for one after the other, and the events of others would wait for those writes (G7).
 const (
-	// brieflyFor is how long one call waits for attempts. Its workflow hears no signal meanwhile.
-	brieflyFor = 5 * time.Second
+	// brieflyFor is how long one call waits for attempts. Its workflow hears no signal meanwhile, and has a task open that must
+	// not time out: then another node would wait for the same attempt.
+	brieflyFor = 4 * time.Second
 	// maxBrief is how many calls wait on a node; past it there are durable timers for everybody.
 	maxBrief = 256
 	// brieflyLook is how often those who wait look whether their webhook still takes deliveries.
@@ -28,35 +28,17 @@ type BriefRetry struct {
 	Outcome Outcome
 }
 
-// RetryBriefly waits for the next attempts of deliveries and makes them, until each delivery is over, or its next attempt is
-// too far away or would take long. It returns the outcome of each, none of them Brief, with what is left of its delay. Run it
-// as a local activity: should the process die, the records tell which attempts were made and when the next one is due, and
-// the workflow goes on from there.
-func (d *Deliveries) RetryBriefly(ctx context.Context, all []BriefRetry) ([]Outcome, error) {
-	out := make([]Outcome, len(all))
+// RetryBriefly waits for a delivery's next attempt and makes it, and those after it, until the delivery is over, or its next
+// attempt is too far away or would take long. It returns an outcome that is not Brief, with what is left of its delay. Run it as
+// a local activity: should the process die, the record tells which attempts were made and when the next one is due, and the
+// workflow goes on from there.
+func (d *Deliveries) RetryBriefly(ctx context.Context, b BriefRetry) (Outcome, error) {
+	o, in, until := b.Outcome, b.Request, time.Now().Add(brieflyFor)
 	select {
 	case d.brief <- struct{}{}:
 		defer func() { <-d.brief }()
 	default:
-		for i, b := range all {
-			out[i] = b.Outcome
-			out[i].Brief = false
-		}
-		return out, nil
-	}
-	until := time.Now().Add(brieflyFor)
-	var deliveries sync.WaitGroup
-	for i, b := range all {
-		deliveries.Go(func() { out[i] = d.retryBriefly(ctx, b, until) })
-	}
-	deliveries.Wait()
-	return out, nil
-}
-
-func (d *Deliveries) retryBriefly(ctx context.Context, b BriefRetry, until time.Time) Outcome {
-	o, in := b.Outcome, b.Request
-	if o.notAttempted() {
-		d.recordWaiting(ctx, in.WebhookID, &b.Event, in.CreatedAt, o)
+		o.Brief = false
 	}
 	for o.Brief {
 		due := time.Now().Add(time.Duration(o.DelayMS) * time.Millisecond)
@@ -67,8 +49,7 @@ func (d *Deliveries) retryBriefly(ctx context.Context, b BriefRetry, until time.
 		in.Number, in.Waits = o.Attempts+1, o.Waits
 		next, err := d.AttemptHere(ctx, in, b.Event)
 		if err != nil {
-			o.DelayMS = 0
-			break
+			return Outcome{}, err
 		}
 		switch {
 		case next.InFlight != "":
@@ -79,7 +60,7 @@ func (d *Deliveries) retryBriefly(ctx context.Context, b BriefRetry, until time.
 		o = next
 	}
 	o.Brief = false
-	return o
+	return o, nil
 }
 
 // awaitDue waits until an attempt is due, or until its webhook takes none, as the attempt will find. It returns false when
@@ -114,6 +95,3 @@ func briefly(o Outcome) Outcome {
 	o.Brief = waits && o.Here && 0 < delay && delay <= brieflyFor && o.InFlight == "" && o.Unrecorded == nil
 	return o
 }
-
-// notAttempted tells whether nothing but the start of a workflow shows that the delivery exists.
-func (o *Outcome) notAttempted() bool { return o.State == holdfast.DeliveryPending && o.Attempts == 0 }

@@ -33,8 +33,8 @@ const successorStarts = 1
 // not attempted yet is recorded first, so that a group which is done again after a crash does not attempt it as well.
 func (d *Deliveries) HandOver(ctx context.Context, all []Successor) error {
 	for _, s := range all {
-		if s.Outcome.notAttempted() {
-			d.recordWaiting(ctx, s.WebhookID, &s.Event, s.CreatedAt, s.Outcome)
+		if s.Outcome.State == holdfast.DeliveryPending && s.Outcome.Attempts == 0 {
+			d.recordWaiting(ctx, s)
 		}
 		if err := d.startSuccessor(ctx, s); err != nil {
 			return err
@@ -54,15 +54,15 @@ func (d *Deliveries) startSuccessor(ctx context.Context, s Successor) error {
 }
 
 // recordWaiting writes that a delivery exists and waits. Without Redis nobody sees it yet; its first attempt is recorded.
-func (d *Deliveries) recordWaiting(ctx context.Context, webhookID string, e *holdfast.Event, createdAt int64, o Outcome) {
+func (d *Deliveries) recordWaiting(ctx context.Context, s Successor) {
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
 	r := Record{Delivery: holdfast.Delivery{
-		WebhookID: webhookID, EventID: e.ID, EventType: e.Type, State: o.State,
-		CreatedAt: createdAt, UpdatedAt: time.Now().UnixMilli(),
+		WebhookID: s.WebhookID, EventID: s.Event.ID, EventType: s.Event.Type, State: s.Outcome.State,
+		CreatedAt: s.CreatedAt, UpdatedAt: time.Now().UnixMilli(),
 	}}
-	if o.DelayMS > 0 {
-		r.Delivery.NextAttemptAt = r.Delivery.UpdatedAt + o.DelayMS
+	if s.Outcome.DelayMS > 0 {
+		r.Delivery.NextAttemptAt = r.Delivery.UpdatedAt + s.Outcome.DelayMS
 	}
 	if _, err := d.Store.Record(ctx, r); err != nil {
 		d.Logger.Debug("a waiting delivery is not recorded", zap.Error(err))

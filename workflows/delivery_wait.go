@@ -124,27 +124,22 @@ func (d *delivery) wake() { d.woken.SendAsync(nil) }
 // briefly lets the process wait for the next attempts and make them, unless somebody has asked for something: it is cheaper
 // than durable timers by far, but hears no signal. Should it fail, there is a timer.
 func (d *delivery) briefly(ctx workflow.Context) error {
-	all := []activities.BriefRetry{{Request: d.request(d.out.Attempts + 1), Event: d.in.Event, Outcome: d.out}}
+	retry := activities.BriefRetry{Request: d.request(d.out.Attempts + 1), Event: d.in.Event, Outcome: d.out}
 	d.out.Brief = false
 	if d.signalled() || len(d.left.records) > 0 {
 		return nil
 	}
-	out, err := retryBriefly(ctx, all)
-	if err != nil {
+	local := workflow.WithLocalActivityOptions(ctx, localOptions)
+	var out activities.Outcome
+	if err := workflow.ExecuteLocalActivity(local, deliveries.RetryBriefly, retry).Get(ctx, &out); err != nil {
 		return onlyCancelled(err)
 	}
-	changed := out[0].State != d.out.State || out[0].Attempts != d.out.Attempts
-	d.out = out[0]
+	changed := out.State != d.out.State || out.Attempts != d.out.Attempts
+	d.out = out
 	if !changed || d.out.State.Final() {
 		return nil
 	}
 	return d.show(ctx)
-}
-
-func retryBriefly(ctx workflow.Context, all []activities.BriefRetry) (out []activities.Outcome, err error) {
-	ctx = workflow.WithLocalActivityOptions(ctx, localOptions)
-	err = workflow.ExecuteLocalActivity(ctx, deliveries.RetryBriefly, all).Get(ctx, &out)
-	return out, err
 }
 
 // onlyCancelled drops an error after which there is another way.

@@ -65,7 +65,6 @@ type group struct {
 	in          GroupInput
 	result      GroupResult
 	open        []activities.OpenOutcome // attempted, not handed over yet
-	brief       []activities.OpenOutcome // attempted, to be attempted again before they are handed over
 	attempted   int                      // targets of this run before this one are attempted
 	total       int
 	unrecorded  []activities.Record
@@ -98,19 +97,13 @@ func (g *group) run(ctx workflow.Context) (GroupResult, error) {
 		if err := g.handOverOpen(ctx); err != nil {
 			return g.result, err
 		}
-		if len(g.open)+len(g.brief) == 0 && g.attempted == len(g.in.Targets) {
+		if len(g.open) == 0 && g.attempted == len(g.in.Targets) {
 			break
 		}
 		if g.full(ctx) {
 			return g.result, g.next(ctx)
 		}
-		switch {
-		case len(g.open) > 0:
-		case len(g.brief) > 0:
-			if err := g.retryBriefly(ctx); err != nil {
-				return g.result, err
-			}
-		default:
+		if len(g.open) == 0 {
 			if err := g.attempt(ctx); err != nil {
 				return g.result, err
 			}
@@ -144,51 +137,13 @@ func (g *group) attempt(ctx workflow.Context) error {
 		return err
 	}
 	g.result.Delivered += first.Delivered
-	for i := range first.Open {
-		first.Open[i].Index += g.attempted
-	}
-	g.sort(ctx, first.Open)
-	g.attempted += len(batch)
-	return nil
-}
-
-// retryBriefly makes the next attempts of deliveries that are due soon: what is over then needs no workflow of its own.
-func (g *group) retryBriefly(ctx workflow.Context) error {
-	brief := g.brief
-	g.brief = nil
-	all := make([]activities.BriefRetry, len(brief))
-	for i, o := range brief {
-		target := g.in.Targets[o.Index]
-		event := g.in.Events[target.Event]
-		all[i] = activities.BriefRetry{Event: event, Outcome: o.Outcome, Request: activities.AttemptRequest{
-			WebhookID: target.WebhookID, EventID: event.ID, Number: o.Attempts + 1, CreatedAt: g.in.CreatedAt, Waits: o.Waits,
-		}}
-	}
-	out, err := retryBriefly(ctx, all)
-	if temporal.IsCanceledError(err) {
-		return err
-	}
-	for i := range brief {
-		brief[i].Brief = false
-		if err == nil {
-			brief[i].Outcome = out[i]
-		}
-	}
-	g.sort(ctx, brief)
-	return nil
-}
-
-// sort decides what is still to be done for deliveries after an attempt.
-func (g *group) sort(ctx workflow.Context, outcomes []activities.OpenOutcome) {
-	for _, open := range outcomes {
+	for _, open := range first.Open {
+		open.Index += g.attempted
 		if open.Disconnect != nil {
 			g.disconnects.tell(ctx, g.in.Targets[open.Index].WebhookID, *open.Disconnect)
 			open.Disconnect = nil
 		}
 		switch {
-		case open.Brief && !g.large():
-			g.brief = append(g.brief, open)
-			continue
 		case !open.State.Final() || open.Unrecorded != nil && g.large():
 			g.open = append(g.open, open)
 			continue
@@ -201,6 +156,8 @@ func (g *group) sort(ctx workflow.Context, outcomes []activities.OpenOutcome) {
 			g.result.Ended++
 		}
 	}
+	g.attempted += len(batch)
+	return nil
 }
 
 // handOverOpen starts the next deliveries that go on by themselves, and waits until they are started.
@@ -286,7 +243,6 @@ func (g *group) next(ctx workflow.Context) error {
 	g.disconnects.arrived(ctx)
 	in := g.in
 	in.Targets = nil
-	g.open = append(g.open, g.brief...)
 	open := make([]activities.OpenOutcome, len(g.open))
 	for i, o := range g.open {
 		in.Targets = append(in.Targets, g.in.Targets[o.Index])

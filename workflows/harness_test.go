@@ -25,7 +25,7 @@ type fakes struct {
 
 	first       func(in activities.FirstAttempts) (activities.FirstResult, error)
 	handOver    func(in []activities.Successor) error // nil: it cannot be done
-	briefly     func(in []activities.BriefRetry) ([]activities.Outcome, error)
+	briefly     func(in activities.BriefRetry) (activities.Outcome, error)
 	here        func(in activities.AttemptRequest, event holdfast.Event) (activities.Outcome, error)
 	attempt     func(in activities.AttemptRequest) (activities.Outcome, error)
 	join        func(in activities.AttemptRequest) (activities.Outcome, error)
@@ -97,7 +97,7 @@ func newEnv(t *testing.T) (*testsuite.TestWorkflowEnvironment, *fakes) {
 		}
 		return struct{}{}, f.handOver(in)
 	})
-	register(f, "RetryBriefly", func(in []activities.BriefRetry) ([]activities.Outcome, error) { return f.briefly(in) })
+	register(f, "RetryBriefly", func(in activities.BriefRetry) (activities.Outcome, error) { return f.briefly(in) })
 	env.RegisterActivityWithOptions(func(ctx context.Context, in activities.AttemptRequest, event holdfast.Event) (activities.Outcome, error) {
 		f.note(ctx, "AttemptHere", in)
 		f.serial.Lock()

@@ -34,38 +34,17 @@ func (d *deliveryControl) Retry(ctx context.Context, webhookID, eventID string) 
 	return d.deliveries.Delivery(ctx, webhookID, eventID)
 }
 
-// A delivery that its group is about to attempt again has no workflow that could be told: within seconds it has, or has ended.
-const (
-	groupPatience = 8 * time.Second
-	groupPoll     = 100 * time.Millisecond
-)
-
 func (d *deliveryControl) Cancel(ctx context.Context, webhookID, eventID, reason string) (*holdfast.Delivery, error) {
+	if _, err := d.deliveries.Delivery(ctx, webhookID, eventID); err != nil {
+		return nil, err
+	}
 	if reason == "" {
 		reason = "cancelled by an operator"
 	}
-	waiting, stop := context.WithTimeout(ctx, groupPatience)
-	defer stop()
-	poll := time.NewTicker(groupPoll)
-	defer poll.Stop()
-	for {
-		record, err := d.deliveries.Delivery(ctx, webhookID, eventID)
-		if err != nil {
-			return nil, err
-		}
-		err = d.control.Cancel(ctx, webhookID, eventID, reason)
-		if err == nil {
-			return d.deliveries.Delivery(ctx, webhookID, eventID)
-		}
-		if holdfast.ErrorCode(err) != holdfast.CodePrecondition || record.State.Final() {
-			return nil, err
-		}
-		select {
-		case <-poll.C:
-		case <-waiting.Done():
-			return nil, err
-		}
+	if err := d.control.Cancel(ctx, webhookID, eventID, reason); err != nil {
+		return nil, err
 	}
+	return d.deliveries.Delivery(ctx, webhookID, eventID)
 }
 
 // Matching counts in one pass, whatever states are asked for. A single state may have an index of its own.

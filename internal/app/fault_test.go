@@ -11,6 +11,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
 
+	"github.com/emprops/holdfast"
 	"github.com/emprops/holdfast/internal/config"
 	"github.com/emprops/holdfast/internal/redisstore"
 	"github.com/emprops/holdfast/internal/testkit"
@@ -48,10 +49,23 @@ func TestG3_G4_G6_FaultTable(t *testing.T) {
 		},
 		{
 			// No attempt is in flight: all have failed once, and Temporal has their timers.
-			name: "between attempts", events: 8, answer: func(int) []int { return []int{http.StatusServiceUnavailable, http.StatusOK} },
+			name: "between attempts", events: 8, answer: failingOnce, delay: 6 * time.Second,
 			at: func(t *testing.T, l *load, ids []string, c *cluster) {
 				for _, id := range ids {
 					awaitTrue(t, "the timer of the next attempt", func() bool { return c.hasTimer(t, l.webhookID, id) })
+				}
+			},
+		},
+		{
+			// The same, when it is the process that waits for the next attempt.
+			name: "between attempts within seconds", events: 8, answer: failingOnce, delay: 3 * time.Second,
+			at: func(t *testing.T, l *load, ids []string, c *cluster) {
+				store := c.store()
+				for _, id := range ids {
+					awaitTrue(t, "a failed attempt on record", func() bool {
+						d, err := store.Delivery(t.Context(), l.webhookID, id)
+						return err == nil && d.State == holdfast.DeliveryRetrying
+					})
 				}
 			},
 		},
@@ -124,6 +138,9 @@ func TestG3_G4_G6_FaultTable(t *testing.T) {
 	})
 }
 
+// failingOnce is a receiver that fails the first attempt at each event.
+func failingOnce(int) []int { return []int{http.StatusServiceUnavailable, http.StatusOK} }
+
 // kill is a row of the table in which something dies. What of it is about the answers to publishers and the attempts in
 // flight is about the death of a node.
 type kill struct {
@@ -133,6 +150,7 @@ type kill struct {
 	at         func(t *testing.T, l *load, ids []string, c *cluster) // waits for a moment seen elsewhere
 	events     int                                                   // that are published at once
 	answer     func(event int) (statuses []int)                      // of the receiver
+	delay      time.Duration                                         // between two attempts; 0: a second
 	hang       bool                                                  // the receiver does not answer while the victim lives
 	unanswered bool                                                  // some publishers do not hear of their events
 	durable    bool                                                  // and some of those are durable all the same
@@ -140,7 +158,7 @@ type kill struct {
 }
 
 func (k kill) run(t *testing.T, bin string) {
-	l := newLoad(t, k.answer)
+	l := newLoadOf(t, "complete_job", max(k.delay, time.Second), k.answer)
 	var c *cluster
 	var v *victim
 	var store *redisstore.Store

@@ -64,19 +64,18 @@ func TestRecordHistories(t *testing.T) {
 
 	also := testkit.NewReceiver(t)
 	n.register(t, also.URL(), "workflow_completed")
-	r.register(n, dead.URL(), "workflow_completed", 3, 50*time.Millisecond)
+	failing := r.register(n, dead.URL(), "workflow_completed", 3, 50*time.Millisecond)
 	event = n.publish(t, "workflow_completed", `{"workflow_id":"w1"}`)
-	r.saveDone("group-retried", r.workflowOf(n, event.GetDeliveries()[0].GetId()))
-
-	n.register(t, also.URL(), "workflow_submitted")
-	failing := r.register(n, dead.URL(), "workflow_submitted", 2, time.Minute)
-	event = n.publish(t, "workflow_submitted", `{}`)
 	r.saveDone("group-handed-over", r.workflowOf(n, event.GetDeliveries()[0].GetId()))
-	handedOver := holdfast.DeliveryID(failing, event.GetEventId())
-	n.awaitDelivery(t, handedOver, retrying)
-	_, err := n.deliveries.RetryDelivery(t.Context(), &holdfastv1.RetryDeliveryRequest{Id: handedOver})
-	require.NoError(t, err)
 	r.saveDone("delivery-handed-over", workflows.DeliveryWorkflowID(failing, event.GetEventId()))
+
+	later := r.register(n, dead.URL(), "workflow_submitted", 2, time.Minute)
+	event = n.publish(t, "workflow_submitted", `{}`)
+	waiting := holdfast.DeliveryID(later, event.GetEventId())
+	n.awaitDelivery(t, waiting, retrying)
+	_, err := n.deliveries.RetryDelivery(t.Context(), &holdfastv1.RetryDeliveryRequest{Id: waiting})
+	require.NoError(t, err)
+	r.saveDone("delivery-hurried", "delivery/"+waiting)
 
 	n.register(t, also.URL(), "workflow_failed")
 	n.register(t, also.URL(), "workflow_failed")

@@ -196,33 +196,3 @@ func TestD56_TheConfiguredRetryPolicyIsTheDefault(t *testing.T) {
 	done := n.awaitDelivery(t, n.publish(t, "job_failed", `{}`).GetDeliveries()[0].GetId(), exhausted)
 	require.Len(t, done.GetAttempts(), 2)
 }
-
-// A delivery that is about to be attempted again by its group is cancelled as soon as it has a workflow of its own.
-func TestG7_CancellingADeliveryThatIsStillWithItsGroup(t *testing.T) {
-	t.Parallel()
-	c := newCluster(t)
-	n := c.node()
-	failing, other := testkit.NewReceiver(t), testkit.NewReceiver(t)
-	failing.Status(http.StatusServiceUnavailable)
-	n.register(t, other.URL(), "job_failed")
-	policy := retries(5, time.Second)
-	policy.BackoffMultiplier, policy.MaxDelay = new(60.0), durationpb.New(time.Minute)
-	webhook := n.registerInput(t, &holdfastv1.WebhookInput{
-		Url: failing.URL(), EventTypes: []string{"job_failed"}, RetryPolicy: policy,
-	}).GetWebhook().GetId()
-	var id string
-	for _, d := range n.publish(t, "job_failed", `{}`).GetDeliveries() {
-		if d.GetWebhookId() == webhook {
-			id = d.GetId()
-		}
-	}
-	require.Contains(t, n.awaitDelivery(t, id, retrying).GetWorkflowId(), "group/")
-	_, err := n.deliveries.RetryDelivery(t.Context(), &holdfastv1.RetryDeliveryRequest{Id: id})
-	require.ErrorContains(t, err, "due within seconds")
-	_, err = n.deliveries.CancelDelivery(t.Context(), &holdfastv1.CancelDeliveryRequest{Id: id, Reason: "not wanted"})
-	require.NoError(t, err)
-	done := n.awaitDelivery(t, id, cancelled)
-	require.Equal(t, "not wanted", done.GetReason())
-	require.Len(t, done.GetAttempts(), 2)
-	require.Equal(t, "delivery/"+id, done.GetWorkflowId())
-}

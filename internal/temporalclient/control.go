@@ -23,15 +23,14 @@ type Control struct {
 }
 
 // Restart has a delivery attempted again: one that waits or is held goes on at once, one that ended begins anew with its
-// old payload and the attempts made so far. CodePrecondition: it is still with its group, or its
-// payload is gone.
+// old payload and the attempts made so far. CodePrecondition: its first attempt is under way, or its payload is gone.
 func (c *Control) Restart(ctx context.Context, r activities.Restart) error {
 	d := r.Delivery
 	info, err := c.describe(ctx, d.WebhookID, d.EventID)
 	switch {
 	case holdfast.ErrorCode(err) == holdfast.CodeNotFound:
 		if !d.State.Final() {
-			return holdfast.Errorf(holdfast.CodePrecondition, "an attempt of this delivery is under way, or due within seconds")
+			return holdfast.Errorf(holdfast.CodePrecondition, "the first attempt of this delivery is under way")
 		}
 		return c.anew(ctx, r)
 	case err != nil:
@@ -100,12 +99,12 @@ func (c *Control) reopen(ctx context.Context, d *holdfast.Delivery) {
 	}
 }
 
-// Cancel ends an open delivery. CodePrecondition: it has ended already, or is still with its group.
+// Cancel ends an open delivery. CodePrecondition: it has ended already, or its first attempt is under way.
 func (c *Control) Cancel(ctx context.Context, webhookID, eventID, reason string) error {
 	info, err := c.describe(ctx, webhookID, eventID)
 	switch {
 	case holdfast.ErrorCode(err) == holdfast.CodeNotFound:
-		return holdfast.Errorf(holdfast.CodePrecondition, "this delivery has ended, or an attempt of it is under way or due within seconds")
+		return holdfast.Errorf(holdfast.CodePrecondition, "this delivery has ended, or its first attempt is under way")
 	case err != nil:
 		return err
 	case info.GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING:
