@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"unicode"
 
@@ -22,9 +23,14 @@ func actorOf(ctx context.Context) string {
 	if !ok {
 		return defaultActor
 	}
+	return Actor(call.RequestHeader(), defaultActor)
+}
+
+// Actor returns who a request's header says is asking, fit to be stored and shown; the one given when it says nothing.
+func Actor(h http.Header, otherwise string) string {
 	var b strings.Builder
 	length := 0
-	for _, r := range strings.TrimSpace(strings.ToValidUTF8(call.RequestHeader().Get(ActorHeader), "")) {
+	for _, r := range strings.TrimSpace(strings.ToValidUTF8(h.Get(ActorHeader), "")) {
 		if unicode.IsPrint(r) && length < maxActorLength {
 			b.WriteRune(r)
 			length++
@@ -33,5 +39,5 @@ func actorOf(ctx context.Context) string {
 	if actor := strings.TrimSpace(b.String()); actor != "" {
 		return actor
 	}
-	return defaultActor
+	return otherwise
 }

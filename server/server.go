@@ -18,8 +18,8 @@ const DefaultMaxBodyBytes = 4 << 20
 // compressing costs more than it saves.
 const compressMinBytes = 16 << 10
 
-// Deps is what the handlers call. Every field is required except Operations, without which its service is not served, and
-// Logger.
+// Deps is what the handlers call. Every field is required except Operations, without which its service is not served,
+// Logger and REST.
 type Deps struct {
 	Registrations Registrations
 	Webhooks      Webhooks
@@ -31,6 +31,8 @@ type Deps struct {
 	Operations    Operations
 	Checker       Checker
 	Logger        *zap.Logger
+	// REST serves what the routes here do not, if it is there.
+	REST http.Handler
 }
 
 // Options is what can be chosen.
@@ -75,6 +77,9 @@ func New(d Deps, o Options) http.Handler {
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, limit))
 	mountHealth(mux, d.Checker, services, limit)
 	mux.Handle("/test-receivers/{id}/webhook", &testReceiver{d.Receivers, d.Logger})
+	if d.REST != nil {
+		mux.Handle("/", d.REST)
+	}
 	return withCORS(o.AllowedOrigins, mux)
 }
 

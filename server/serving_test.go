@@ -88,6 +88,19 @@ func TestCORS_isByExactOrigin(t *testing.T) {
 	require.Empty(t, header.Get("Access-Control-Allow-Origin"), "no origin is allowed by default")
 }
 
+func TestCORS_asteriskIsEveryOrigin(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(o *server.Options) { o.AllowedOrigins = []string{"*"} })
+	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete} {
+		_, header, _ := b.do(t, http.MethodOptions, "/webhooks/wh_1", nil, http.Header{
+			"Origin": {"https://any.example"}, "Access-Control-Request-Method": {method},
+			"Access-Control-Request-Headers": {"content-type"},
+		})
+		require.Equal(t, "https://any.example", header.Get("Access-Control-Allow-Origin"), method)
+		require.Equal(t, method, header.Get("Access-Control-Allow-Methods"))
+	}
+}
+
 func TestNewHTTPServer_boundsEveryPhase(t *testing.T) {
 	t.Parallel()
 	s := server.NewHTTPServer(http.NotFoundHandler(), nil)
