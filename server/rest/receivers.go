@@ -1,0 +1,135 @@
+package rest
+
+import (
+	"encoding/json"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/emprops/holdfast"
+	"github.com/emprops/holdfast/server"
+)
+
+// What the original tells of its receivers (CONTRACT 6.1).
+const (
+	maxReceivers     = 100
+	receiverHours    = 24
+	defaultReceived  = 50
+	receiversAreFull = "Maximum number of test receivers reached. Try again later."
+)
+
+type shownReceiver struct {
+	ID        string `json:"id"`
+	URL       string `json:"url"`
+	ViewURL   string `json:"view_url"`
+	CreatedAt int64  `json:"created_at"`
+	ExpiresAt int64  `json:"expires_at"`
+	Hours     int    `json:"expires_in_hours,omitempty"`
+	Requests  *int64 `json:"request_count,omitempty"`
+}
+
+// showReceiver gives a page that exists as the one to look at: that of the original did not know the receiver (D59).
+func (a *api) showReceiver(r *server.Receiver) shownReceiver {
+	at := strings.TrimRight(a.PublicURL, "/") + "/test-receivers/" + r.ID
+	return shownReceiver{ID: r.ID, URL: at + "/webhook", ViewURL: at + "/requests", CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt}
+}
+
+func (a *api) createReceiver(r *http.Request) (answer, error) {
+	made, err := a.Receivers.CreateReceiver(r.Context(), holdfast.NewReceiverID())
+	if holdfast.ErrorCode(err) == holdfast.CodeExhausted {
+		return answer{}, &refusal{http.StatusTooManyRequests, receiversAreFull, err}
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	out := a.showReceiver(&made)
+	out.Hours = receiverHours
+	return created(out)
+}
+
+func (a *api) receivers(r *http.Request) (answer, error) {
+	all, err := a.Receivers.Receivers(r.Context())
+	if err != nil {
+		return answer{}, err
+	}
+	slices.SortStableFunc(all, func(x, y server.Receiver) int { return int(y.CreatedAt - x.CreatedAt) })
+	data := make([]shownReceiver, len(all))
+	for i := range all {
+		data[i] = a.showReceiver(&all[i])
+		data[i].Requests = &all[i].RequestCount
+	}
+	return ok(map[string]any{"data": data, "total": len(data), "max_receivers": maxReceivers})
+}
+
+func ofReceiver(err error) error {
+	if holdfast.ErrorCode(err) == holdfast.CodeNotFound {
+		return &refusal{http.StatusNotFound, "Test receiver not found", err}
+	}
+	return err
+}
+
+func (a *api) received(r *http.Request) (answer, error) {
+	id, limit := r.PathValue("id"), limitOf(r, defaultReceived, server.MaxReceivedRequests)
+	receiver, err := a.Receivers.Receiver(r.Context(), id)
+	if err != nil {
+		return answer{}, ofReceiver(err)
+	}
+	stored, err := a.Receivers.ReceivedRequests(r.Context(), id, limit)
+	if err != nil {
+		return answer{}, ofReceiver(err)
+	}
+	requests := make([]map[string]any, len(stored))
+	for i := range stored {
+		requests[i] = showReceived(&stored[i])
+	}
+	shown := a.showReceiver(&receiver)
+	return ok(map[string]any{"data": map[string]any{
+		"receiver_id": id, "receiver_url": shown.URL, "created_at": receiver.CreatedAt, "expires_at": receiver.ExpiresAt,
+		"requests": requests, "total_requests": receiver.RequestCount, "returned_count": len(requests),
+	}})
+}
+
+// showReceived shows a request as the original stored it. A body that is neither JSON nor a form is shown as its text, where
+// the original lost it.
+func showReceived(r *server.ReceivedRequest) map[string]any {
+	headers := map[string]string{}
+	for name, values := range r.Headers {
+		headers[strings.ToLower(name)] = strings.ToValidUTF8(strings.Join(values, ", "), "\uFFFD")
+	}
+	query := map[string]string{}
+	if values, err := url.ParseQuery(r.Query); err == nil {
+		for name, all := range values {
+			query[name] = strings.Join(all, ",")
+		}
+	}
+	return map[string]any{
+		"id": r.ID, "timestamp": r.Time, "method": r.Method, "headers": headers, "body": showBody(r.Body, headers["content-type"]),
+		"query": query, "user_agent": headers["user-agent"], "ip": r.RemoteAddr,
+	}
+}
+
+func showBody(body []byte, contentType string) any {
+	kind, _, _ := mime.ParseMediaType(contentType)
+	switch {
+	case len(body) == 0:
+		return struct{}{}
+	case kind == "application/x-www-form-urlencoded":
+		if form, err := formAsJSON(string(body)); err == nil {
+			return json.RawMessage(form)
+		}
+	case json.Valid(body) && (kind == "application/json" || strings.HasSuffix(kind, "+json")):
+		return json.RawMessage(body)
+	}
+	return strings.ToValidUTF8(string(body), "\uFFFD")
+}
+
+func (a *api) clearReceived(r *http.Request) (answer, error) {
+	n, err := a.Receivers.ClearReceivedRequests(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return answer{}, ofReceiver(err)
+	}
+	return ok(map[string]any{"message": fmt.Sprintf("Cleared %d test receiver requests", n), "cleared_count": n})
+}

@@ -1,0 +1,135 @@
+package rest
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/emprops/holdfast"
+	"github.com/emprops/holdfast/server"
+)
+
+// Deps is what the handlers call. Every field but Logger is required.
+type Deps struct {
+	Registrations server.Registrations
+	Webhooks      server.Webhooks
+	Tests         server.Tests
+	Control       server.DeliveryControl
+	Operations    server.Operations
+	History       History
+	Receivers     Receivers
+	Ingress       func() IngressCounts
+	Logger        *zap.Logger
+}
+
+// LogEntry is an attempt in the log over all webhooks (CONTRACT 4.7).
+type LogEntry struct {
+	WebhookID      string              `json:"webhook_id"`
+	EventID        string              `json:"event_id"`
+	EventType      string              `json:"event_type"`
+	Success        bool                `json:"success"`
+	Timestamp      int64               `json:"timestamp"` // the attempt's start, ms
+	AttemptNumber  int                 `json:"attempt_number"`
+	ResponseStatus int                 `json:"response_status,omitempty"`
+	ErrorMessage   string              `json:"error_message,omitempty"`
+	ResponseBody   string              `json:"response_body,omitempty"`
+	URL            string              `json:"url,omitempty"`
+	DurationMS     float64             `json:"response_time_ms"`
+	ErrorClass     holdfast.ErrorClass `json:"error_class,omitempty"`
+}
+
+// History reads attempts, the newest first. Every method returns CodeUnavailable.
+type History interface {
+	// Attempts returns those kept of a webhook, at most limit.
+	Attempts(ctx context.Context, webhookID string, limit int) ([]holdfast.Attempt, error)
+	// Log returns those kept over all webhooks, at most limit.
+	Log(ctx context.Context, limit int) ([]LogEntry, error)
+}
+
+// Receivers is what the routes of test receivers call beyond what the Connect API does.
+type Receivers interface {
+	server.Receivers
+	// Receivers lists those that have not expired. CodeUnavailable.
+	Receivers(ctx context.Context) ([]server.Receiver, error)
+	// ClearReceivedRequests forgets what a receiver received, and returns how many requests. CodeNotFound, CodeUnavailable.
+	ClearReceivedRequests(ctx context.Context, receiverID string) (int64, error)
+}
+
+// IngressCounts counts the messages of the job broker since this node's start.
+type IngressCounts struct {
+	Received, Processed, Skipped, Failed int64
+}
+
+// Options is what can be chosen.
+type Options struct {
+	PublicURL string // how the outside reaches this server; begins the URLs of test receivers
+	// RetryPolicy is for webhooks that set none, or only a part of one (D29); what is zero is the original's.
+	RetryPolicy holdfast.RetryPolicy
+	// ShowSecrets has webhooks shown with their secrets and the values of their headers, as the original did (D49).
+	ShowSecrets bool
+}
+
+// api is the handlers.
+type api struct {
+	Deps
+	Options
+	now func() time.Time
+}
+
+// New returns the handler of all routes. What it does not know it answers with the original's 404.
+func New(d Deps, o Options) http.Handler {
+	if d.Logger == nil {
+		d.Logger = zap.NewNop()
+	}
+	o.RetryPolicy = o.RetryPolicy.Merged(holdfast.DefaultRetryPolicy())
+	a := &api{d, o, time.Now}
+	mux := http.NewServeMux()
+	for pattern, handle := range map[string]func(*http.Request) (answer, error){
+		"POST /webhooks":                       a.register,
+		"GET /webhooks":                        a.list,
+		"GET /webhooks/{id}":                   a.get,
+		"PUT /webhooks/{id}":                   a.change,
+		"DELETE /webhooks/{id}":                a.remove,
+		"POST /webhooks/{id}/test":             a.test,
+		"GET /webhooks/{id}/stats":             a.stats,
+		"GET /webhooks/{id}/deliveries":        a.attempts,
+		"POST /webhooks/{id}/reconnect":        a.reconnect,
+		"GET /stats/summary":                   a.summary,
+		"GET /deliveries/recent":               a.recent,
+		"POST /test-receivers":                 a.createReceiver,
+		"GET /test-receivers":                  a.receivers,
+		"GET /test-receivers/{id}/requests":    a.received,
+		"DELETE /test-receivers/{id}/requests": a.clearReceived,
+	} {
+		mux.Handle(pattern, a.handler(handle))
+	}
+	mux.HandleFunc("/", a.unknown)
+	return lenientPaths(mux)
+}
+
+// lenientPaths has routes found whatever the case of their words and with a slash at their end (CONTRACT 1). Ids keep theirs.
+func lenientPaths(next http.Handler) http.Handler {
+	words := map[string]bool{}
+	for _, w := range []string{"webhooks", "test", "stats", "deliveries", "reconnect", "summary", "recent", "test-receivers", "requests"} {
+		words[w] = true
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		parts := strings.Split(strings.TrimSuffix(r.URL.Path, "/"), "/")
+		for i, p := range parts {
+			if lower := strings.ToLower(p); words[lower] {
+				parts[i] = lower
+			}
+		}
+		path := strings.Join(parts, "/")
+		if path == r.URL.Path || path == "" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		same := r.Clone(r.Context())
+		same.URL.Path, same.URL.RawPath = path, ""
+		next.ServeHTTP(w, same)
+	})
+}
