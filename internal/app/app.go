@@ -190,14 +190,16 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 	}
 	readable := &webhooks{a.registry, a.store}
 	read := deliveries{a.store, &temporalclient.Deliveries{Client: a.temporal}}
-	a.http = server.NewHTTPServer(server.New(server.Deps{
+	deps := server.Deps{
 		Registrations: &registrations{registrationClient, policy, time.Now},
 		Webhooks:      readable, Tests: webhookTests{&testevents.Tester{Webhooks: readable, Sender: sender}},
 		Events: events{a.dispatcher}, Deliveries: read,
 		Control:    &deliveryControl{read, a.store, control, &temporalclient.Replays{Client: a.temporal}},
 		Operations: &operations{a.store, a.registry, a.consistency, a.health},
 		Receivers:  testReceivers{a.store}, Checker: a.health, Logger: a.logger,
-	}, server.Options{
+	}
+	deps.REST = a.restAPI(&deps)
+	a.http = server.NewHTTPServer(server.New(deps, server.Options{
 		AllowedOrigins: cfg.Security.CORSOrigins, PublicURL: cfg.BaseURL, TemporalUIBase: cfg.Temporal.UIURL,
 		TemporalNamespace: cfg.Temporal.Namespace, RetryPolicy: cfg.Delivery.Retry.Policy(),
 	}), a.logger)

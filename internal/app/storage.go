@@ -8,6 +8,7 @@ import (
 	"github.com/emprops/holdfast/internal/batch"
 	"github.com/emprops/holdfast/internal/redisstore"
 	"github.com/emprops/holdfast/server"
+	"github.com/emprops/holdfast/server/rest"
 )
 
 // The types in this file let the packages that declare what they need be served by the one that stores it.
@@ -68,6 +69,15 @@ func (t testReceivers) Receiver(ctx context.Context, id string) (server.Receiver
 	return server.Receiver(r), err
 }
 
+func (t testReceivers) Receivers(ctx context.Context) ([]server.Receiver, error) {
+	stored, err := t.Store.Receivers(ctx)
+	out := make([]server.Receiver, len(stored))
+	for i, r := range stored {
+		out[i] = server.Receiver(r)
+	}
+	return out, err
+}
+
 func (t testReceivers) AddReceivedRequest(ctx context.Context, id string, r server.ReceivedRequest) error {
 	return t.Store.AddReceivedRequest(ctx, id, redisstore.ReceivedRequest(r))
 }
@@ -77,6 +87,18 @@ func (t testReceivers) ReceivedRequests(ctx context.Context, id string, limit in
 	out := make([]server.ReceivedRequest, len(stored))
 	for i, r := range stored {
 		out[i] = server.ReceivedRequest(r)
+	}
+	return out, err
+}
+
+// history is the storage as the REST API reads it.
+type history struct{ *redisstore.Store }
+
+func (h history) Log(ctx context.Context, limit int) ([]rest.LogEntry, error) {
+	stored, err := h.Store.Log(ctx, limit)
+	out := make([]rest.LogEntry, len(stored))
+	for i, e := range stored {
+		out[i] = rest.LogEntry(e)
 	}
 	return out, err
 }

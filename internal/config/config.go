@@ -167,6 +167,7 @@ type Security struct {
 	AllowPrivate  bool     // deliveries to private networks
 	AllowCIDRs    []string // deliveries to these ranges, whatever else is forbidden
 	CORSOrigins   []string // exact origins, or * for all
+	ShowSecrets   bool     // the REST API shows webhooks with their secrets, as the original did
 }
 
 // Alerts says where people are told of alerts, besides the log and the API.

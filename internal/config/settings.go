@@ -428,6 +428,11 @@ var settings = []setting{
 		at:    func(c *Config) any { return &c.Security.CORSOrigins },
 	},
 	{
+		key: "security.show_secrets", flag: "show-secrets", commands: whereServed, def: "false",
+		doc: "show webhooks with their secrets and headers in the REST API, for clients of the original that read them back",
+		at:  func(c *Config) any { return &c.Security.ShowSecrets },
+	},
+	{
 		key: "alerts.url", flag: "alerts-url", arg: "URL", commands: everywhere, secret: true, // its path often is a credential
 		doc: "where alerts are posted as JSON, when they begin and when they end; unset, they are logged and listed only",
 		at:  func(c *Config) any { return &c.Alerts.URL },
