@@ -47,10 +47,7 @@ func (d *Deliveries) RetryBriefly(ctx context.Context, b BriefRetry) (Outcome, e
 			break
 		}
 		in.Number, in.Waits = o.Attempts+1, o.Waits
-		next, err := d.AttemptHere(ctx, in, b.Event)
-		if err != nil {
-			return Outcome{}, err
-		}
+		next := d.attemptHere(ctx, in, b.Event)
 		switch {
 		case next.InFlight != "":
 			next.Status = o.Status

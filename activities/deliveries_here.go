@@ -14,12 +14,16 @@ import (
 // is done with at once, and a regular activity costs Temporal several writes more. It returns at the cut-off like
 // AttemptFirst, and leaves what it cannot do soon to a regular activity: an outcome without a delay and without Here.
 func (d *Deliveries) AttemptHere(ctx context.Context, in AttemptRequest, event holdfast.Event) (Outcome, error) {
+	return d.attemptHere(ctx, in, event), nil
+}
+
+func (d *Deliveries) attemptHere(ctx context.Context, in AttemptRequest, event holdfast.Event) Outcome {
 	_ = d.Webhooks.Current(ctx) // with Redis away the last good state is the best there is (G5)
 	if o, known := d.recorded(ctx, in); known {
-		return briefly(o), nil
+		return briefly(o)
 	}
 	if d.long(in.WebhookID) {
-		return briefly(d.putOff(in.WebhookID, in.Waits)), nil
+		return briefly(d.putOff(in.WebhookID, in.Waits))
 	}
 	execution := activity.GetInfo(ctx).WorkflowExecution
 	j := job{
@@ -38,9 +42,9 @@ func (d *Deliveries) AttemptHere(ctx context.Context, in AttemptRequest, event h
 	}
 	if noSlot := f.finished() && errors.Is(f.err, errNoSlot); noSlot || !f.finished() && f.withdraw() {
 		d.flights.forget(f)
-		return briefly(d.busy(in.WebhookID, in.Waits)), nil
+		return briefly(d.busy(in.WebhookID, in.Waits))
 	}
-	return briefly(d.lookedAgain(ctx, in, d.collect(f, in.Number))), nil
+	return briefly(d.lookedAgain(ctx, in, d.collect(f, in.Number)))
 }
 
 // quickShare is the part of the cut-off in which an answer must have come for the next one to be expected soon.
