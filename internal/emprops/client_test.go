@@ -40,11 +40,18 @@ func platform(t *testing.T, mode emprops.Mode, timeout time.Duration) (*standin.
 
 func clientOf(t *testing.T, h http.Handler, mode emprops.Mode, timeout time.Duration) *emprops.Client {
 	t.Helper()
-	srv := httptest.NewServer(h)
+	c, srv := serve(t, h, mode, timeout)
 	t.Cleanup(srv.Close)
+	return c
+}
+
+// serve serves a platform, until the caller closes it, and returns a client of it.
+func serve(t *testing.T, h http.Handler, mode emprops.Mode, timeout time.Duration) (*emprops.Client, *httptest.Server) {
+	t.Helper()
+	srv := httptest.NewServer(h)
 	c, err := emprops.New(emprops.Config{BaseURL: srv.URL + "/", APIKey: apiKey, Mode: mode, Timeout: timeout, HTTPClient: srv.Client()})
 	require.NoError(t, err)
-	return c
+	return c, srv
 }
 
 func requireCode(t *testing.T, code holdfast.Code, err error, text string) {

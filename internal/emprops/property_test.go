@@ -1,7 +1,6 @@
 package emprops_test
 
 import (
-	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -19,8 +18,7 @@ func TestD11_ConfirmedOnlyIfAReadWouldShowIt(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
 		mode := rapid.SampledFrom([]emprops.Mode{emprops.ModeBestEffort, emprops.ModeRequired}).Draw(r, "mode")
-		s, _ := platform(t, mode, time.Minute)
-		patient := clientOf(t, s, mode, time.Minute)
+		s, patient := platform(t, mode, time.Minute)
 		w := webhook()
 		shown := func() bool {
 			got, ok := s.Webhook(w.ID)
@@ -76,8 +74,6 @@ func TestD11_ConfirmedOnlyIfAReadWouldShowIt(t *testing.T) {
 // must not be carried out in the midst of a later step.
 func impatientClient(t *testing.T, s *standin.Server, mode emprops.Mode) (c *emprops.Client, settle func()) {
 	t.Helper()
-	srv := httptest.NewServer(s)
-	c, err := emprops.New(emprops.Config{BaseURL: srv.URL, APIKey: apiKey, Mode: mode, Timeout: 20 * time.Millisecond, HTTPClient: srv.Client()})
-	require.NoError(t, err)
+	c, srv := serve(t, s, mode, 20*time.Millisecond)
 	return c, srv.Close
 }
