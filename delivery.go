@@ -81,6 +81,22 @@ type Attempt struct {
 	Node       string     `json:"node,omitempty"`           // the node that sent it
 }
 
+// LogEntry is one line of the delivery log over all webhooks (CONTRACT 4.7), with fields of Holdfast's own at the end.
+type LogEntry struct {
+	WebhookID      string     `json:"webhook_id"`
+	EventID        string     `json:"event_id"`
+	EventType      string     `json:"event_type"`
+	Success        bool       `json:"success"`
+	Timestamp      int64      `json:"timestamp"` // the attempt's start, ms
+	AttemptNumber  int        `json:"attempt_number"`
+	ResponseStatus int        `json:"response_status,omitempty"`
+	ErrorMessage   string     `json:"error_message,omitempty"`
+	ResponseBody   string     `json:"response_body,omitempty"`
+	URL            string     `json:"url,omitempty"`
+	DurationMS     float64    `json:"response_time_ms"`
+	ErrorClass     ErrorClass `json:"error_class,omitempty"`
+}
+
 // TruncationMark ends a stored response body that was cut.
 const TruncationMark = "… [truncated]"
 

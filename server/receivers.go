@@ -24,7 +24,7 @@ func (h *receivers) CreateReceiver(ctx context.Context, _ *holdfastv1.CreateRece
 		return nil, err
 	}
 	return &holdfastv1.CreateReceiverResponse{Receiver: &holdfastv1.Receiver{
-		Id: r.ID, Url: strings.TrimRight(h.publicURL, "/") + receiverPath(r.ID),
+		Id: r.ID, Url: ReceiverURL(h.publicURL, r.ID),
 		CreateTime: timeOfMS(r.CreatedAt), ExpireTime: timeOfMS(r.ExpiresAt), RequestCount: int32(r.RequestCount),
 	}}, nil
 }
@@ -78,6 +78,11 @@ func (h *receivers) secrets(ctx context.Context, receiverID, webhookID string) (
 	return secrets, nil
 }
 
+// ReceiverURL is where the outside reaches a receiver.
+func ReceiverURL(publicURL, id string) string {
+	return strings.TrimRight(publicURL, "/") + receiverPath(id)
+}
+
 // receiverPath is where a receiver receives (CONTRACT 6.1).
 func receiverPath(id string) string { return "/test-receivers/" + id + "/webhook" }
 
@@ -95,11 +100,17 @@ func pointsAt(raw, receiverID string) bool {
 func receivedMessage(r *ReceivedRequest, secrets []string) *holdfastv1.ReceivedRequest {
 	out := &holdfastv1.ReceivedRequest{
 		Id: r.ID, Time: timeOfMS(r.Time), Method: r.Method, Body: r.Body, Query: strings.ToValidUTF8(r.Query, "\uFFFD"),
-		Headers:   make(map[string]string, len(r.Headers)),
+		Headers:   r.ShownHeaders(),
 		Signature: checkSignatures(r, secrets),
 	}
-	for name, values := range r.Headers {
-		out.Headers[strings.ToLower(name)] = strings.ToValidUTF8(strings.Join(values, ", "), "\uFFFD")
-	}
 	return out
+}
+
+// ShownHeaders are the headers as they are shown: names in lower case, each with all its values in one text.
+func (r *ReceivedRequest) ShownHeaders() map[string]string {
+	shown := make(map[string]string, len(r.Headers))
+	for name, values := range r.Headers {
+		shown[strings.ToLower(name)] = strings.ToValidUTF8(strings.Join(values, ", "), "\uFFFD")
+	}
+	return shown
 }

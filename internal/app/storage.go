@@ -8,7 +8,6 @@ import (
 	"github.com/emprops/holdfast/internal/batch"
 	"github.com/emprops/holdfast/internal/redisstore"
 	"github.com/emprops/holdfast/server"
-	"github.com/emprops/holdfast/server/rest"
 )
 
 // The types in this file let the packages that declare what they need be served by the one that stores it.
@@ -87,18 +86,6 @@ func (t testReceivers) ReceivedRequests(ctx context.Context, id string, limit in
 	out := make([]server.ReceivedRequest, len(stored))
 	for i, r := range stored {
 		out[i] = server.ReceivedRequest(r)
-	}
-	return out, err
-}
-
-// history is the storage as the REST API reads it.
-type history struct{ *redisstore.Store }
-
-func (h history) Log(ctx context.Context, limit int) ([]rest.LogEntry, error) {
-	stored, err := h.Store.Log(ctx, limit)
-	out := make([]rest.LogEntry, len(stored))
-	for i, e := range stored {
-		out[i] = rest.LogEntry(e)
 	}
 	return out, err
 }

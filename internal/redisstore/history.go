@@ -82,8 +82,8 @@ func (s *Store) Attempts(ctx context.Context, webhookID string, limit int) ([]ho
 
 // Log reads the delivery log over all webhooks, newest first: limit entries, or all that are kept when limit is not
 // positive. Entries that cannot be read are left out. CodeUnavailable.
-func (s *Store) Log(ctx context.Context, limit int) ([]LogEntry, error) {
-	return list[LogEntry](ctx, s, "reading the delivery log", s.keys.deliveryLog(), within(limit, s.opts.Limits.Log))
+func (s *Store) Log(ctx context.Context, limit int) ([]holdfast.LogEntry, error) {
+	return list[holdfast.LogEntry](ctx, s, "reading the delivery log", s.keys.deliveryLog(), within(limit, s.opts.Limits.Log))
 }
 
 // within bounds a limit, where none is all that there may be.

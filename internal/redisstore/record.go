@@ -28,22 +28,6 @@ type Record struct {
 	ConsecutiveFailures int64
 }
 
-// LogEntry is one line of the delivery log over all webhooks (CONTRACT 4.7), with fields of Holdfast's own at the end.
-type LogEntry struct {
-	WebhookID      string              `json:"webhook_id"`
-	EventID        string              `json:"event_id"`
-	EventType      string              `json:"event_type"`
-	Success        bool                `json:"success"`
-	Timestamp      int64               `json:"timestamp"` // the attempt's start, ms
-	AttemptNumber  int                 `json:"attempt_number"`
-	ResponseStatus int                 `json:"response_status,omitempty"`
-	ErrorMessage   string              `json:"error_message,omitempty"`
-	ResponseBody   string              `json:"response_body,omitempty"`
-	URL            string              `json:"url,omitempty"`
-	DurationMS     float64             `json:"response_time_ms"`
-	ErrorClass     holdfast.ErrorClass `json:"error_class,omitempty"`
-}
-
 // Record records steps of deliveries in one round trip: the record itself, the indexes, the webhook's statistics and
 // attempts, the delivery log. Each step counts once, however often and in whatever order it is recorded: what a later
 // step finds missing of the earlier ones it makes up for. Of a webhook that is not in the registry only the delivery log
@@ -197,7 +181,7 @@ func (s *Store) callOf(p *step) (call, error) {
 			return call{}, err
 		}
 		cut(&a, l.Excerpt, min(l.ErrorMessage, l.Excerpt))
-		entry, err := marshal(&LogEntry{
+		entry, err := marshal(&holdfast.LogEntry{
 			WebhookID: d.WebhookID, EventID: d.EventID, EventType: a.EventType, Success: a.Success, Timestamp: a.Timestamp,
 			AttemptNumber: a.Number, ResponseStatus: a.ResponseStatus, ErrorMessage: a.ErrorMessage,
 			ResponseBody: a.ResponseBody, URL: a.URL, DurationMS: a.DurationMS, ErrorClass: a.ErrorClass,

@@ -93,7 +93,7 @@ func TestRecordALife(t *testing.T) {
 	entries, err := store.Log(ctx, 0)
 	require.NoError(t, err)
 	require.Len(t, entries, 3)
-	require.Equal(t, LogEntry{
+	require.Equal(t, holdfast.LogEntry{
 		WebhookID: "wh_1", EventID: "evt_1", EventType: "job_failed", Success: true, Timestamp: at + 3000, AttemptNumber: 3,
 		ResponseStatus: 200, URL: "https://example.com/hook", DurationMS: 12.5,
 	}, entries[0])

@@ -37,6 +37,14 @@ func (e *refusal) Error() string { return e.text }
 
 func (e *refusal) Unwrap() error { return e.cause }
 
+// notFound has the original's text for what does not exist.
+func notFound(err error, text string) error {
+	if holdfast.ErrorCode(err) == holdfast.CodeNotFound {
+		return &refusal{http.StatusNotFound, text, err}
+	}
+	return err
+}
+
 func badRequest(text string) error { return &refusal{http.StatusBadRequest, text, nil} }
 
 // statuses is the only translation of error codes to HTTP.

@@ -33,8 +33,10 @@ type shownReceiver struct {
 
 // showReceiver gives a page that exists as the one to look at: that of the original did not know the receiver (D59).
 func (a *api) showReceiver(r *server.Receiver) shownReceiver {
-	at := strings.TrimRight(a.PublicURL, "/") + "/test-receivers/" + r.ID
-	return shownReceiver{ID: r.ID, URL: at + "/webhook", ViewURL: at + "/requests", CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt}
+	url := server.ReceiverURL(a.PublicURL, r.ID)
+	return shownReceiver{
+		ID: r.ID, URL: url, ViewURL: strings.TrimSuffix(url, "/webhook") + "/requests", CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt,
+	}
 }
 
 func (a *api) createReceiver(r *http.Request) (answer, error) {
@@ -64,12 +66,7 @@ func (a *api) receivers(r *http.Request) (answer, error) {
 	return ok(map[string]any{"data": data, "total": len(data), "max_receivers": maxReceivers})
 }
 
-func ofReceiver(err error) error {
-	if holdfast.ErrorCode(err) == holdfast.CodeNotFound {
-		return &refusal{http.StatusNotFound, "Test receiver not found", err}
-	}
-	return err
-}
+func ofReceiver(err error) error { return notFound(err, "Test receiver not found") }
 
 func (a *api) received(r *http.Request) (answer, error) {
 	id, limit := r.PathValue("id"), limitOf(r, defaultReceived, server.MaxReceivedRequests)
@@ -95,10 +92,7 @@ func (a *api) received(r *http.Request) (answer, error) {
 // showReceived shows a request as the original stored it. A body that is neither JSON nor a form is shown as its text, where
 // the original lost it.
 func showReceived(r *server.ReceivedRequest) map[string]any {
-	headers := map[string]string{}
-	for name, values := range r.Headers {
-		headers[strings.ToLower(name)] = strings.ToValidUTF8(strings.Join(values, ", "), "\uFFFD")
-	}
+	headers := r.ShownHeaders()
 	query := map[string]string{}
 	if values, err := url.ParseQuery(r.Query); err == nil {
 		for name, all := range values {

@@ -25,28 +25,12 @@ type Deps struct {
 	Logger        *zap.Logger
 }
 
-// LogEntry is an attempt in the log over all webhooks (CONTRACT 4.7).
-type LogEntry struct {
-	WebhookID      string              `json:"webhook_id"`
-	EventID        string              `json:"event_id"`
-	EventType      string              `json:"event_type"`
-	Success        bool                `json:"success"`
-	Timestamp      int64               `json:"timestamp"` // the attempt's start, ms
-	AttemptNumber  int                 `json:"attempt_number"`
-	ResponseStatus int                 `json:"response_status,omitempty"`
-	ErrorMessage   string              `json:"error_message,omitempty"`
-	ResponseBody   string              `json:"response_body,omitempty"`
-	URL            string              `json:"url,omitempty"`
-	DurationMS     float64             `json:"response_time_ms"`
-	ErrorClass     holdfast.ErrorClass `json:"error_class,omitempty"`
-}
-
 // History reads attempts, the newest first. Every method returns CodeUnavailable.
 type History interface {
 	// Attempts returns those kept of a webhook, at most limit.
 	Attempts(ctx context.Context, webhookID string, limit int) ([]holdfast.Attempt, error)
 	// Log returns those kept over all webhooks, at most limit.
-	Log(ctx context.Context, limit int) ([]LogEntry, error)
+	Log(ctx context.Context, limit int) ([]holdfast.LogEntry, error)
 }
 
 // Receivers is what the routes of test receivers call beyond what the Connect API does.
@@ -86,7 +70,7 @@ func New(d Deps, o Options) http.Handler {
 	}
 	o.RetryPolicy = o.RetryPolicy.Merged(holdfast.DefaultRetryPolicy())
 	a := &api{d, o, time.Now}
-	mux := http.NewServeMux()
+	mux, words := http.NewServeMux(), map[string]bool{}
 	for pattern, handle := range map[string]func(*http.Request) (answer, error){
 		"POST /webhooks":                       a.register,
 		"GET /webhooks":                        a.list,
@@ -105,17 +89,17 @@ func New(d Deps, o Options) http.Handler {
 		"DELETE /test-receivers/{id}/requests": a.clearReceived,
 	} {
 		mux.Handle(pattern, a.handler(handle))
+		_, path, _ := strings.Cut(pattern, " ")
+		for part := range strings.SplitSeq(path, "/") {
+			words[part] = part != "{id}"
+		}
 	}
 	mux.HandleFunc("/", a.unknown)
-	return lenientPaths(mux)
+	return lenientPaths(mux, words)
 }
 
 // lenientPaths has routes found whatever the case of their words and with a slash at their end (CONTRACT 1). Ids keep theirs.
-func lenientPaths(next http.Handler) http.Handler {
-	words := map[string]bool{}
-	for _, w := range []string{"webhooks", "test", "stats", "deliveries", "reconnect", "summary", "recent", "test-receivers", "requests"} {
-		words[w] = true
-	}
+func lenientPaths(next http.Handler, words map[string]bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		parts := strings.Split(strings.TrimSuffix(r.URL.Path, "/"), "/")
 		for i, p := range parts {

@@ -83,7 +83,7 @@ func (b *backend) Attempts(_ context.Context, _ string, limit int) ([]holdfast.A
 	return b.attempts[:min(limit, len(b.attempts))], b.fail
 }
 
-func (b *backend) Log(context.Context, int) ([]rest.LogEntry, error) { return nil, b.fail }
+func (b *backend) Log(context.Context, int) ([]holdfast.LogEntry, error) { return nil, b.fail }
 
 func setup(t *testing.T, b *backend, options ...func(*rest.Options)) *httptest.Server {
 	t.Helper()

@@ -68,7 +68,7 @@ func (a *api) recent(r *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	if entries == nil {
-		entries = []LogEntry{}
+		entries = []holdfast.LogEntry{}
 	}
 	return ok(map[string]any{"data": entries, "limit": limit})
 }

@@ -65,13 +65,7 @@ func (a *api) get(r *http.Request) (answer, error) {
 	return ok(map[string]any{"data": a.show(w)})
 }
 
-// ofWebhook has the original's text for a webhook that does not exist.
-func ofWebhook(err error) error {
-	if holdfast.ErrorCode(err) == holdfast.CodeNotFound {
-		return &refusal{http.StatusNotFound, "Webhook not found", err}
-	}
-	return err
-}
+func ofWebhook(err error) error { return notFound(err, "Webhook not found") }
 
 func (a *api) register(r *http.Request) (answer, error) {
 	body, err := bodyOf(r)
