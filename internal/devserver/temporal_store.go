@@ -45,7 +45,6 @@ func openStores(ctx context.Context, dir string) (stores, error) {
 	if err := trimVisibility(ctx, s.visibility); err != nil {
 		return stores{}, err
 	}
-	registerVisibilityPlugin()
 	s.visibility.PluginName = visibilityPlugin
 	return s, nil
 }

@@ -22,10 +22,11 @@ import (
 // Temporal's compiles one of several dozen columns for every record: a tenth of what an embedded server did.
 const visibilityPlugin = "holdfast-visibility"
 
-// registerVisibilityPlugin makes the plugin known to Temporal, which keeps one list for the process.
-var registerVisibilityPlugin = sync.OnceFunc(func() {
+// Temporal keeps its list of plugins without a lock, and a server reads it for as long as it runs: the plugin is in the list
+// before there can be one.
+func init() {
 	temporalsql.RegisterPlugin(visibilityPlugin, &visibilityDatabases{writers: map[string]*visibilityWriter{}})
-})
+}
 
 // visibilityDatabases is the plugin: one writer for each database, however many of the server's services open it.
 type visibilityDatabases struct {

@@ -38,7 +38,6 @@ func visibilityRows() []sqlplugin.VisibilityRow {
 // What is written differs in nothing from what Temporal's own plugin writes, whose queries read it.
 func TestVisibilityPluginWritesWhatTemporalsDoes(t *testing.T) {
 	t.Parallel()
-	registerVisibilityPlugin()
 	written := map[string]string{}
 	for _, plugin := range []string{sqliteplugin.PluginName, visibilityPlugin} {
 		s, err := openStores(t.Context(), t.TempDir())
