@@ -70,6 +70,7 @@ func TestWireNames(t *testing.T) {
 		workflows.UpdateDisconnect, workflows.UpdateReconnect, workflows.UpdateReconcile, workflows.UpdateDelete)
 	fmt.Fprintf(&b, "update of Delivery %s\nid Replay %s\nid Sweep %s\nsignals %s %s\n", workflows.UpdateProbe,
 		workflows.ReplayWorkflowID("REPLAY"), workflows.SweepID("WEBHOOK"), workflows.SignalPause, workflows.SignalSweep)
+	fmt.Fprintf(&b, "id Enrichment %s\n", workflows.EnrichmentID("EVENT"))
 	fmt.Fprintf(&b, "queries %s\n", workflows.QueryStatus)
 	for _, a := range []interface{ GetName() string }{
 		workflows.AttrWebhookID, workflows.AttrEventType, workflows.AttrEventID, workflows.AttrDeliveryState,

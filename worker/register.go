@@ -21,6 +21,7 @@ type Activities struct {
 	Alerts         *activities.Alerts
 	Replays        *activities.Replays
 	Sweeps         *activities.Sweeps
+	Enrichments    *activities.Enrichments
 }
 
 // RegisterWorkflows registers every workflow type; the replayer uses it as well as the worker.
@@ -33,6 +34,7 @@ func RegisterWorkflows(r sdkworker.WorkflowRegistry) {
 	r.RegisterWorkflowWithOptions(workflows.Alert, workflow.RegisterOptions{Name: workflows.TypeAlert})
 	r.RegisterWorkflowWithOptions(workflows.Replay, workflow.RegisterOptions{Name: workflows.TypeReplay})
 	r.RegisterWorkflowWithOptions(workflows.Sweep, workflow.RegisterOptions{Name: workflows.TypeSweep})
+	r.RegisterWorkflowWithOptions(workflows.Enrichment, workflow.RegisterOptions{Name: workflows.TypeEnrichment})
 }
 
 func registerDelivery(r sdkworker.WorkflowRegistry) {
@@ -84,6 +86,7 @@ func registerMain(r sdkworker.ActivityRegistry, a Activities) {
 		"ResolveAlert":      a.Alerts.ResolveAlert,
 		"SettleAlerts":      a.Alerts.SettleAlerts,
 		"NotifyAlert":       a.Alerts.NotifyAlert,
+		"PublishEnriched":   a.Enrichments.PublishEnriched,
 	})
 }
 

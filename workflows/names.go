@@ -27,6 +27,7 @@ const (
 	TypeAlert            = "Alert"
 	TypeReplay           = "Replay"
 	TypeSweep            = "Sweep"
+	TypeEnrichment       = "Enrichment"
 )
 
 // RegistrationID is the workflow id of a webhook's registration.
@@ -54,6 +55,9 @@ func ReplayWorkflowID(replayID string) string { return "replay/" + replayID }
 
 // SweepID is the workflow id of what holds, releases or cancels a webhook's open deliveries.
 func SweepID(webhookID string) string { return "sweep/" + webhookID }
+
+// EnrichmentID is the workflow id of what completes an event before it is published.
+func EnrichmentID(eventID string) string { return "enrichment/" + eventID }
 
 // Signals of Registration, sent by deliveries or by hand.
 const (

@@ -47,5 +47,6 @@ func TestReplay(t *testing.T) {
 	}
 	require.Equal(t, map[string]bool{
 		"delivery": true, "group": true, "registration": true, "ordered": true, "replay": true, "sweep": true, "consistency": true,
+		"enrichment": true,
 	}, seen)
 }

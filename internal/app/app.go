@@ -153,6 +153,14 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 		RetryAfterMax: cfg.Delivery.RetryAfterMax, DisconnectThreshold: cfg.Delivery.DisconnectThreshold,
 		Cutoff: cfg.Delivery.FastCutoff, Logger: a.logger,
 	})
+	starter := &temporalclient.Starter{Client: a.temporal, Node: cfg.Node.ID, Eager: a.roles.Worker}
+	a.dispatcher = dispatch.New(a.registry, redisadapter.Marks{Store: a.store}, starter, dispatch.Options{
+		Grouping:           cfg.Delivery.Grouping != config.GroupingOff,
+		GroupMaxDeliveries: cfg.Delivery.GroupMaxDeliveries, GroupMaxBytes: int(cfg.Delivery.GroupMaxBytes),
+		StartsInFlight: cfg.Delivery.StartsInFlight, QueueMaxDeliveries: cfg.Delivery.QueueMaxDeliveries,
+		StartSpacing:  cfg.Delivery.StartSpacing,
+		QueueMaxBytes: int(cfg.Delivery.QueueMaxBytes), AttemptTimeout: cfg.Delivery.Timeout, HoldFor: cfg.Delivery.HoldFor,
+	}, a.logger)
 	a.workers = worker.New(a.temporal, a.background, worker.Activities{
 		Registrations: &activities.Registrations{
 			Store: a.store, Platform: platform, Targets: policy, Sealed: sealer, Filters: filterChecker{}, Consent: sender,
@@ -166,10 +174,11 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 			Registry: checkedRegistry{a.store}, Open: &temporalclient.OpenRegistrations{Client: a.temporal}, Reconciler: reconcile,
 			Platform: platform, Sample: cache{a.registry},
 		},
-		Alerts:     a.alerts,
-		Deliveries: a.deliveries,
-		Replays:    &activities.Replays{Deliveries: deliveryList{a.store}, Restarter: control},
-		Sweeps:     &activities.Sweeps{Held: held, Open: control, PageSize: cfg.Delivery.PerWebhookConcurrent},
+		Alerts:      a.alerts,
+		Deliveries:  a.deliveries,
+		Replays:     &activities.Replays{Deliveries: deliveryList{a.store}, Restarter: control},
+		Enrichments: &activities.Enrichments{Enricher: platform, Publisher: a.dispatcher, Now: time.Now},
+		Sweeps:      &activities.Sweeps{Held: held, Open: control, PageSize: cfg.Delivery.PerWebhookConcurrent},
 	}, worker.Options{
 		Node: cfg.Node.ID, SlowAttempts: cfg.Delivery.MaxConcurrent, StopTimeout: drainTimeout, OnFatal: a.fail,
 	}, a.logger)
@@ -177,16 +186,8 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 	if !a.roles.API {
 		return
 	}
-	starter := &temporalclient.Starter{Client: a.temporal, Node: cfg.Node.ID, Eager: a.roles.Worker}
-	a.dispatcher = dispatch.New(a.registry, redisadapter.Marks{Store: a.store}, starter, dispatch.Options{
-		Grouping:           cfg.Delivery.Grouping != config.GroupingOff,
-		GroupMaxDeliveries: cfg.Delivery.GroupMaxDeliveries, GroupMaxBytes: int(cfg.Delivery.GroupMaxBytes),
-		StartsInFlight: cfg.Delivery.StartsInFlight, QueueMaxDeliveries: cfg.Delivery.QueueMaxDeliveries,
-		StartSpacing:  cfg.Delivery.StartSpacing,
-		QueueMaxBytes: int(cfg.Delivery.QueueMaxBytes), AttemptTimeout: cfg.Delivery.Timeout, HoldFor: cfg.Delivery.HoldFor,
-	}, a.logger)
 	if cfg.Ingress.PubSub {
-		a.ingress = jobevents.New(a.redis, a.dispatcher, jobevents.Options{Logger: a.logger, ProgressInterval: cfg.Ingress.ProgressThrottle})
+		a.ingress = jobevents.New(a.redis, a.publisher(platform), jobevents.Options{Logger: a.logger, ProgressInterval: cfg.Ingress.ProgressThrottle})
 	}
 	readable := &webhooks{a.registry, a.store}
 	read := deliveries{a.store, &temporalclient.Deliveries{Client: a.temporal}}

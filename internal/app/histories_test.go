@@ -86,6 +86,16 @@ func TestRecordHistories(t *testing.T) {
 	require.NoError(t, err)
 	r.saveDone("registration-deleted", workflows.RegistrationID(first.GetWebhook().GetId()))
 
+	refers := testkit.NewReceiver(t)
+	n.register(t, refers.URL(), "workflow_completed")
+	c.setJob(t, "w3", `{"id":"w3","status":"completed","data":{"outputs":[1]}}`)
+	require.NoError(t, c.emprops.SetFaults(standin.Faults{Down: true}))
+	asked := len(c.askedOfEMPROPS())
+	c.say(t, 1, "workflow_completed", completed("w3"))
+	awaitTrue(t, "EMPROPS to be asked", func() bool { return len(c.askedOfEMPROPS()) > asked })
+	require.NoError(t, c.emprops.SetFaults(standin.Faults{}))
+	r.saveDone("enrichment-published", workflows.EnrichmentID(arrived(t, refers, 1)[0].Header.Get("X-Event-Id")))
+
 	require.NoError(t, c.emprops.SetFaults(standin.Faults{Reject: "not wanted"}))
 	rejected, err := n.webhooks.RegisterWebhook(t.Context(), &holdfastv1.RegisterWebhookRequest{
 		Webhook: &holdfastv1.WebhookInput{Url: good.URL(), EventTypes: []string{"job_submitted"}},

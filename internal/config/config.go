@@ -151,6 +151,7 @@ type Registry struct {
 type Ingress struct {
 	PubSub           bool          // the job broker's channels (CONTRACT 2)
 	ProgressThrottle time.Duration // least time between two progress events of one job
+	OutputsPatience  time.Duration // how long a completed workflow's event waits for the outputs that EMPROPS has
 }
 
 // Node is this process among its like.

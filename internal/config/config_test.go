@@ -344,6 +344,7 @@ func TestValidateChecksRelations(t *testing.T) {
 		"check":                  {func(c *Config) { c.Registry.CheckInterval = 0 }, "registry.check_interval: "},
 		"confirm":                {func(c *Config) { c.Registry.ConfirmTimeout = 0 }, "registry.confirm_timeout: "},
 		"throttle":               {func(c *Config) { c.Ingress.ProgressThrottle = -1 }, "ingress.progress_throttle: "},
+		"outputs":                {func(c *Config) { c.Ingress.OutputsPatience = -1 }, "ingress.outputs_patience: "},
 		"node id":                {func(c *Config) { c.Node.ID = "a/b" }, "node.id: "},
 		"heartbeat":              {func(c *Config) { c.Node.HeartbeatInterval = 0 }, "node.heartbeat_interval: "},
 		"TTL under 3 heartbeats": {func(c *Config) { c.Node.TTL = 5 * time.Second }, "node.ttl: must be at least three times node.heartbeat_interval, which is 2s"},

@@ -386,6 +386,13 @@ var settings = []setting{
 		at:  func(c *Config) any { return &c.Ingress.ProgressThrottle },
 	},
 	{
+		key: "ingress.outputs_patience", flag: "ingress-outputs-patience", arg: "DURATION",
+		commands: everywhere, def: "10m",
+		doc: "how long workflow_completed waits for outputs that EMPROPS has but does not give, before it is sent without; " +
+			"0s asks once",
+		at: func(c *Config) any { return &c.Ingress.OutputsPatience },
+	},
+	{
 		key: "node.id", flag: "node-id", arg: "NAME", commands: everywhere,
 		doc: "name of this process, unique among those that share a Redis; unset, made of host, process and chance",
 		at:  func(c *Config) any { return &c.Node.ID },

@@ -26,6 +26,9 @@ const (
 // today's platform has not (CONTRACT 7.5).
 var ErrNoWebhookAPI = errors.New("no webhook API")
 
+// errTooLarge is in the chain of the error for an answer that was not read to its end.
+var errTooLarge = errors.New("answer too large")
+
 // answer is what EMPROPS said to one call, its body decoded as far as it follows the {data,error} envelope.
 type answer struct {
 	operation string // method and route, for error texts
@@ -73,7 +76,7 @@ func (c *Client) call(ctx context.Context, method, path, idempotencyKey string, 
 		return nil, c.noAnswer(parent, a.operation, err)
 	}
 	if len(raw) > maxAnswerBytes {
-		return nil, holdfast.Errorf(holdfast.CodeUnavailable, "EMPROPS %s: the answer is larger than %d bytes", a.operation, maxAnswerBytes)
+		return nil, holdfast.Wrap(holdfast.CodeUnavailable, errTooLarge, "EMPROPS %s: the answer is larger than %d bytes", a.operation, maxAnswerBytes)
 	}
 	a.status, a.header = resp.StatusCode, resp.Header
 	var envelope struct{ Data, Error json.RawMessage }

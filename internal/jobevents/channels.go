@@ -10,6 +10,7 @@ var Channels = []string{
 const MachineStatusPattern = "machine:status:*"
 
 const (
-	channelProgress = "update_job_progress"
-	channelComplete = "complete_job"
+	channelProgress  = "update_job_progress"
+	channelComplete  = "complete_job"
+	channelCompleted = "workflow_completed"
 )

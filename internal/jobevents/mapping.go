@@ -32,6 +32,7 @@ var mappings = map[string][]field{
 		common("workflow_id"), stamped("timestamp", "timestamp"), copied("status"), copied("completed_at"),
 		copied("verified"), copied("message"),
 		picked("workflow_details", "id", "name", "job_type", "status", "progress", "created_at", "completed_at"),
+		copied("outputs_available"),
 	},
 	"workflow_failed": {
 		common("worker_id"), common("workflow_id"), common("total_steps"), stamped("timestamp", "timestamp"),
