@@ -113,7 +113,7 @@ func New(cfg config.Config, roles Roles, logger *zap.Logger) (*App, error) {
 	a.registry = registry.New(redisadapter.Registry{Store: a.store}, registry.Options{
 		DigestOf: redisstore.DigestOf, ParseDigest: redisstore.ParseDigest, Compile: compileFilters(), Timeout: redisOperation,
 	}, logger)
-	a.presence = newPresence(a.store, a.registry, cfg.Node.ID, cfg.HTTP.Listen, cfg.Node.HeartbeatInterval, logger)
+	a.presence = newPresence(a.store, a.registry, cfg.Node.ID, cfg.HTTP.Listen, min(cfg.Node.HeartbeatInterval, cfg.Registry.RefreshInterval), logger)
 	a.alerts = &activities.Alerts{Store: a.store, Logger: logger}
 	if cfg.Alerts.URL != "" {
 		poster, err := alerting.New(alerting.Config{URL: cfg.Alerts.URL, Token: cfg.Alerts.Token})

@@ -360,7 +360,7 @@ var settings = []setting{
 		key: "registry.refresh_interval", flag: "registry-refresh-interval", arg: "DURATION",
 		commands: everywhere, def: "30s",
 		other: []variable{{"CACHE_REFRESH_INTERVAL_MS", millisForm}},
-		doc:   "time between a node's own comparisons of its cache with Redis",
+		doc:   "longest time between a node's own comparisons of its cache with Redis; heartbeats and events compare too",
 		at:    func(c *Config) any { return &c.Registry.RefreshInterval },
 	},
 	{
