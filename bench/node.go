@@ -61,7 +61,7 @@ func (n *Node) Start(in NodeStart, out *NodeAddresses) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	if n.dev, err = app.StartDev(ctx, cfg, logger, func(string, ...any) {}); err != nil {
+	if n.dev, err = app.StartDev(ctx, cfg, "bench", logger, func(string, ...any) {}); err != nil {
 		return err
 	}
 	if n.dev.Redis != nil && n.dev.Redis.Notice() != "" {

@@ -18,7 +18,7 @@ import (
 func dev(ctx context.Context, p program, cfg config.Config, logger *zap.Logger) error {
 	began := time.Now()
 	progress := func(format string, args ...any) { say(p.stdout, "holdfast dev: "+format, args...) }
-	d, err := app.StartDev(ctx, cfg, logger, progress)
+	d, err := app.StartDev(ctx, cfg, version, logger, progress)
 	if err != nil {
 		return err
 	}

@@ -119,7 +119,7 @@ func printConfig(args []string, p program) int {
 // node runs a node until ctx ends or it cannot go on.
 func node(roles app.Roles) command {
 	return func(ctx context.Context, p program, cfg config.Config, logger *zap.Logger) error {
-		a, err := app.New(cfg, roles, logger)
+		a, err := app.New(cfg, roles, version, logger)
 		if err != nil {
 			return err
 		}

@@ -50,9 +50,10 @@ type Roles struct {
 
 // App is a running node. Make it with New, then Start and Stop.
 type App struct {
-	cfg    config.Config
-	roles  Roles
-	logger *zap.Logger
+	cfg     config.Config
+	roles   Roles
+	version string
+	logger  *zap.Logger
 
 	redis       redis.UniversalClient
 	temporal    client.Client
@@ -75,9 +76,10 @@ type App struct {
 	stop        sync.Once
 }
 
-// New wires the services of a node; nothing is connected yet. Errors are about the configuration.
-func New(cfg config.Config, roles Roles, logger *zap.Logger) (*App, error) {
-	a := &App{cfg: cfg, roles: roles, logger: logger, fatal: make(chan error, 1), quit: func() {}}
+// New wires the services of a node; nothing is connected yet. version is that of the program, which health and metrics show.
+// Errors are about the configuration.
+func New(cfg config.Config, roles Roles, version string, logger *zap.Logger) (*App, error) {
+	a := &App{cfg: cfg, roles: roles, version: version, logger: logger, fatal: make(chan error, 1), quit: func() {}}
 	keys, err := keyring(cfg.Security.SecretKeys)
 	if err != nil {
 		return nil, err

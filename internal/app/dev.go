@@ -33,7 +33,7 @@ type DevProgress func(format string, args ...any)
 
 // StartDev starts the embedded services in the data directory, then a node that uses them, and returns when it is ready.
 // What was started is stopped again when a later part fails.
-func StartDev(ctx context.Context, cfg config.Config, logger *zap.Logger, say DevProgress) (_ *Dev, err error) {
+func StartDev(ctx context.Context, cfg config.Config, version string, logger *zap.Logger, say DevProgress) (_ *Dev, err error) {
 	d := &Dev{}
 	defer func() {
 		if err != nil {
@@ -47,7 +47,7 @@ func StartDev(ctx context.Context, cfg config.Config, logger *zap.Logger, say De
 		return nil, err
 	}
 	d.Config = cfg
-	if d.App, err = New(cfg, Roles{API: true, Worker: true}, logger); err != nil {
+	if d.App, err = New(cfg, Roles{API: true, Worker: true}, version, logger); err != nil {
 		return nil, err
 	}
 	if err := d.App.Start(ctx); err != nil {

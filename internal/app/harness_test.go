@@ -180,7 +180,7 @@ func (c *cluster) startAs(roles app.Roles, change ...func(*config.Config)) *test
 	for _, f := range change {
 		f(&cfg)
 	}
-	a, err := app.New(cfg, roles, c.logger)
+	a, err := app.New(cfg, roles, "test", c.logger)
 	require.NoError(c.tb, err)
 	require.NoError(c.tb, a.Start(c.tb.Context()))
 	c.tb.Cleanup(func() { _ = a.Stop(context.WithoutCancel(c.tb.Context())) })

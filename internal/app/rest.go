@@ -12,6 +12,7 @@ func (a *App) restAPI(d *server.Deps) http.Handler {
 	return rest.New(rest.Deps{
 		Registrations: d.Registrations, Webhooks: d.Webhooks, Tests: d.Tests, Control: d.Control, Operations: d.Operations,
 		History: a.store, Receivers: testReceivers{a.store}, Logger: a.logger,
+		Checker: a.health,
 		Ingress: func() rest.IngressCounts {
 			if a.ingress == nil {
 				return rest.IngressCounts{}
@@ -20,5 +21,6 @@ func (a *App) restAPI(d *server.Deps) http.Handler {
 		},
 	}, rest.Options{
 		PublicURL: a.cfg.BaseURL, RetryPolicy: a.cfg.Delivery.Retry.Policy(), ShowSecrets: a.cfg.Security.ShowSecrets,
+		Version: a.version, PlatformMode: a.cfg.EMPROPS.Mode,
 	})
 }

@@ -22,6 +22,7 @@ type Deps struct {
 	History       History
 	Receivers     Receivers
 	Ingress       func() IngressCounts
+	Checker       server.Checker
 	Logger        *zap.Logger
 }
 
@@ -54,6 +55,8 @@ type Options struct {
 	RetryPolicy holdfast.RetryPolicy
 	// ShowSecrets has webhooks shown with their secrets and the values of their headers, as the original did (D49).
 	ShowSecrets bool
+	// Version and PlatformMode are shown in /health: the program's version, and how EMPROPS is asked.
+	Version, PlatformMode string
 }
 
 // api is the handlers.
@@ -94,6 +97,8 @@ func New(d Deps, o Options) http.Handler {
 			words[part] = part != "{id}"
 		}
 	}
+	mux.HandleFunc("GET /health", a.health)
+	words["health"] = true
 	mux.HandleFunc("/", a.unknown)
 	return lenientPaths(mux, words)
 }

@@ -94,7 +94,6 @@ func (a *api) summary(r *http.Request) (answer, error) {
 	if o.Totals.Attempts > 0 {
 		rate = 100 * float64(o.Totals.SuccessfulAttempts) / float64(o.Totals.Attempts)
 	}
-	ingress := a.Ingress()
 	return ok(map[string]any{"data": map[string]any{
 		"delivery_stats": map[string]any{
 			"total_deliveries": o.Totals.Attempts, "successful_deliveries": o.Totals.SuccessfulAttempts,
@@ -107,11 +106,15 @@ func (a *api) summary(r *http.Request) (answer, error) {
 			"disconnected_webhooks": o.Webhooks[holdfast.WebhookDisconnected], "total_deliveries_today": today.Attempts,
 			"successful_deliveries_today": today.SuccessfulAttempts, "failed_deliveries_today": today.FailedAttempts,
 		},
-		"event_processing": map[string]any{
-			"totalEvents": ingress.Received, "processedEvents": ingress.Processed, "skippedEvents": ingress.Skipped,
-			"failedEvents": ingress.Failed,
-		},
+		"event_processing": counts(a.Ingress()),
 	}})
+}
+
+// counts spells what came from the job broker as the original does.
+func counts(c IngressCounts) map[string]any {
+	return map[string]any{
+		"totalEvents": c.Received, "processedEvents": c.Processed, "skippedEvents": c.Skipped, "failedEvents": c.Failed,
+	}
 }
 
 // since sums up the buckets that begin at the time or later.
