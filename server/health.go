@@ -67,9 +67,17 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v) // an error here is the caller's broken connection
 }
 
-// NewHealth returns a handler of health alone, for processes without an API.
-func NewHealth(c Checker) http.Handler {
+// mountMetrics adds GET /metrics, which Prometheus scrapes.
+func mountMetrics(mux *http.ServeMux, metrics http.Handler) {
+	if metrics != nil {
+		mux.Handle("GET /metrics", metrics)
+	}
+}
+
+// NewHealth returns a handler of health and metrics alone, for processes without an API.
+func NewHealth(c Checker, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mountHealth(mux, c, serviceNames())
+	mountMetrics(mux, metrics)
 	return mux
 }

@@ -19,7 +19,7 @@ const DefaultMaxBodyBytes = 4 << 20
 const compressMinBytes = 16 << 10
 
 // Deps is what the handlers call. Every field is required except Operations, without which its service is not served,
-// Logger and REST.
+// Metrics, Logger and REST.
 type Deps struct {
 	Registrations Registrations
 	Webhooks      Webhooks
@@ -30,6 +30,7 @@ type Deps struct {
 	Receivers     Receivers
 	Operations    Operations
 	Checker       Checker
+	Metrics       http.Handler // answers GET /metrics; nil: nothing does
 	Logger        *zap.Logger
 	// REST serves what the routes here do not, if it is there.
 	REST http.Handler
@@ -76,6 +77,7 @@ func New(d Deps, o Options) http.Handler {
 	mux.Handle(grpcreflect.NewHandlerV1(reflector, limit))
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, limit))
 	mountHealth(mux, d.Checker, services, limit)
+	mountMetrics(mux, d.Metrics)
 	mux.Handle("/test-receivers/{id}/webhook", &testReceiver{d.Receivers, d.Logger})
 	if d.REST != nil {
 		mux.Handle("/", d.REST)

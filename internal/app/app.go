@@ -25,6 +25,7 @@ import (
 	"github.com/emprops/holdfast/internal/redisstore"
 	"github.com/emprops/holdfast/internal/registry"
 	"github.com/emprops/holdfast/internal/seal"
+	"github.com/emprops/holdfast/internal/telemetry"
 	"github.com/emprops/holdfast/internal/temporalclient"
 	"github.com/emprops/holdfast/internal/testevents"
 	"github.com/emprops/holdfast/server"
@@ -68,6 +69,8 @@ type App struct {
 	consistency *temporalclient.Consistency
 	ingress     *jobevents.Subscriber
 	health      *health
+	operations  *operations
+	observed    observed
 	listener    net.Listener
 	http        *http.Server
 	connecting  sync.WaitGroup
@@ -95,8 +98,15 @@ func New(cfg config.Config, roles Roles, version string, logger *zap.Logger) (*A
 	if err != nil {
 		return nil, err
 	}
+	a.observed.Metrics = telemetry.NewMetrics(version, a.state)
+	if a.observed.traces, err = telemetry.NewTraces(telemetry.TracesConfig{
+		Endpoint: cfg.Telemetry.OTLPEndpoint, Environment: cfg.Telemetry.Environment, Version: version,
+	}, logger); err != nil {
+		return nil, err
+	}
 	platformClient, err := emprops.New(emprops.Config{
 		BaseURL: cfg.EMPROPS.URL, APIKey: cfg.EMPROPS.APIKey, Mode: emprops.Mode(cfg.EMPROPS.Mode),
+		HTTPClient: &http.Client{Transport: observedTransport{a.observed}},
 	})
 	if err != nil {
 		return nil, err
@@ -116,7 +126,7 @@ func New(cfg config.Config, roles Roles, version string, logger *zap.Logger) (*A
 		DigestOf: redisstore.DigestOf, ParseDigest: redisstore.ParseDigest, Compile: compileFilters(), Timeout: redisOperation,
 	}, logger)
 	a.presence = newPresence(a.store, a.registry, cfg.Node.ID, cfg.HTTP.Listen, min(cfg.Node.HeartbeatInterval, cfg.Registry.RefreshInterval), logger)
-	a.alerts = &activities.Alerts{Store: a.store, Logger: logger}
+	a.alerts = &activities.Alerts{Store: observedAlerts{a.store, a.observed}, Logger: logger}
 	if cfg.Alerts.URL != "" {
 		poster, err := alerting.New(alerting.Config{URL: cfg.Alerts.URL, Token: cfg.Alerts.Token})
 		if err != nil {
@@ -147,15 +157,15 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 	})
 	successors := &temporalclient.Starter{Client: a.background, Node: cfg.Node.ID, Eager: true, Queue: workflows.QueueSlow}
 	a.deliveries = activities.NewDeliveries(activities.DeliveryDeps{
-		Node: cfg.Node.ID, Webhooks: a.registry, Registered: registrationClient, Sender: sender,
-		Store: newDeliveryRecords(a.store), Payloads: &temporalclient.Payloads{Client: a.temporal}, Successors: successors, Pace: a.store,
+		Node: cfg.Node.ID, Webhooks: a.registry, Registered: registrationClient, Sender: observedSender{sender, a.observed},
+		Store: newDeliveryRecords(a.store, a.observed.Metrics), Payloads: &temporalclient.Payloads{Client: a.temporal}, Successors: successors, Pace: a.store,
 		Lanes: activities.NewLanes(activities.LaneLimits{
 			Fast: cfg.Delivery.MaxConcurrent, Slow: cfg.Delivery.SlowConcurrent(), PerWebhook: cfg.Delivery.PerWebhookConcurrent,
 		}, slowFor),
 		RetryAfterMax: cfg.Delivery.RetryAfterMax, DisconnectThreshold: cfg.Delivery.DisconnectThreshold,
 		Cutoff: cfg.Delivery.FastCutoff, Logger: a.logger,
 	})
-	starter := &temporalclient.Starter{Client: a.temporal, Node: cfg.Node.ID, Eager: a.roles.Worker}
+	starter := observedStarter{&temporalclient.Starter{Client: a.temporal, Node: cfg.Node.ID, Eager: a.roles.Worker}, a.observed}
 	a.dispatcher = dispatch.New(a.registry, redisadapter.Marks{Store: a.store}, starter, dispatch.Options{
 		Grouping:           cfg.Delivery.Grouping != config.GroupingOff,
 		GroupMaxDeliveries: cfg.Delivery.GroupMaxDeliveries, GroupMaxBytes: int(cfg.Delivery.GroupMaxBytes),
@@ -185,21 +195,23 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 		Node: cfg.Node.ID, SlowAttempts: cfg.Delivery.MaxConcurrent, StopTimeout: drainTimeout, OnFatal: a.fail,
 	}, a.logger)
 	a.health = newHealth(a)
+	a.operations = &operations{a.store, a.registry, a.consistency, a.health}
 	if !a.roles.API {
 		return
 	}
 	if cfg.Ingress.PubSub {
-		a.ingress = jobevents.New(a.redis, a.publisher(platform), jobevents.Options{Logger: a.logger, ProgressInterval: cfg.Ingress.ProgressThrottle})
+		publisher := observedPublisher{a.publisher(platform), "broker", a.observed}
+		a.ingress = jobevents.New(a.redis, publisher, jobevents.Options{Logger: a.logger, ProgressInterval: cfg.Ingress.ProgressThrottle})
 	}
 	readable := &webhooks{a.registry, a.store}
 	read := deliveries{a.store, &temporalclient.Deliveries{Client: a.temporal}}
 	deps := server.Deps{
-		Registrations: &registrations{registrationClient, policy, time.Now},
+		Registrations: observedRegistrations{&registrations{registrationClient, policy, time.Now}, a.observed},
 		Webhooks:      readable, Tests: webhookTests{&testevents.Tester{Webhooks: readable, Sender: sender}},
-		Events: events{a.dispatcher}, Deliveries: read,
+		Events: observedEvents{events{a.dispatcher}, a.observed}, Deliveries: read,
 		Control:    &deliveryControl{read, a.store, control, &temporalclient.Replays{Client: a.temporal}},
-		Operations: &operations{a.store, a.registry, a.consistency, a.health},
-		Receivers:  testReceivers{a.store}, Checker: a.health, Logger: a.logger,
+		Operations: a.operations, Metrics: a.observed.Handler(),
+		Receivers: testReceivers{a.store}, Checker: a.health, Logger: a.logger,
 	}
 	deps.REST = a.restAPI(&deps)
 	a.http = server.NewHTTPServer(server.New(deps, server.Options{
@@ -213,7 +225,7 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 func (a *App) Start(context.Context) error {
 	handler := a.http
 	if handler == nil {
-		handler = server.NewHTTPServer(server.NewHealth(a.health), a.logger)
+		handler = server.NewHTTPServer(server.NewHealth(a.health, a.observed.Handler()), a.logger)
 		a.http = handler
 	}
 	listener, err := net.Listen("tcp", a.cfg.HTTP.Listen)
@@ -375,6 +387,7 @@ func (a *App) Stop(ctx context.Context) error {
 		part(a.deliveries.Stop)
 		part(a.workers.Stop)
 		part(func(ctx context.Context) error { a.presence.stop(ctx); return nil })
+		part(func(ctx context.Context) error { a.observed.traces.Stop(ctx); return nil })
 		a.background.Close()
 		a.temporal.Close()
 		errs = append(errs, a.redis.Close())

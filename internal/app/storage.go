@@ -7,6 +7,7 @@ import (
 	"github.com/emprops/holdfast/activities"
 	"github.com/emprops/holdfast/internal/batch"
 	"github.com/emprops/holdfast/internal/redisstore"
+	"github.com/emprops/holdfast/internal/telemetry"
 	"github.com/emprops/holdfast/server"
 )
 
@@ -15,11 +16,12 @@ import (
 // deliveryRecords is the storage as the delivery activities see it. Concurrent records share a pipeline.
 type deliveryRecords struct {
 	store   *redisstore.Store
+	metrics *telemetry.Metrics
 	records *batch.Batcher[activities.Record, int]
 }
 
-func newDeliveryRecords(store *redisstore.Store) *deliveryRecords {
-	d := &deliveryRecords{store: store}
+func newDeliveryRecords(store *redisstore.Store, metrics *telemetry.Metrics) *deliveryRecords {
+	d := &deliveryRecords{store: store, metrics: metrics}
 	d.records = batch.New(recordsPerPipeline, 2, redisOperation, d.recordAll)
 	return d
 }
@@ -39,6 +41,9 @@ func (d *deliveryRecords) recordAll(ctx context.Context, records []activities.Re
 	failures := make([]int, len(stored))
 	for i := range stored {
 		failures[i] = int(stored[i].ConsecutiveFailures)
+		if stored[i].Terminal {
+			d.metrics.DeliveryEnded(stored[i].Delivery.State)
+		}
 	}
 	return failures, nil
 }

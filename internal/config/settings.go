@@ -452,7 +452,7 @@ var settings = []setting{
 	{
 		key: "telemetry.otlp_endpoint", flag: "otlp-endpoint", arg: "ADDRESS", commands: everywhere, url: true,
 		other: []variable{{"OTEL_COLLECTOR_ENDPOINT", nil}, {"OTEL_EXPORTER_OTLP_ENDPOINT", nil}},
-		doc:   "OTLP collector (gRPC) for traces; unset, none are sent",
+		doc:   "OTLP collector (gRPC) for traces: host:port or http://… in clear, https://… with TLS; unset, none are sent",
 		at:    func(c *Config) any { return &c.Telemetry.OTLPEndpoint },
 	},
 	{
