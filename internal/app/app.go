@@ -19,6 +19,7 @@ import (
 	"github.com/emprops/holdfast/internal/config"
 	"github.com/emprops/holdfast/internal/dispatch"
 	"github.com/emprops/holdfast/internal/emprops"
+	"github.com/emprops/holdfast/internal/eventstream"
 	"github.com/emprops/holdfast/internal/httpsend"
 	"github.com/emprops/holdfast/internal/jobevents"
 	"github.com/emprops/holdfast/internal/redisadapter"
@@ -68,6 +69,7 @@ type App struct {
 	alerts      *activities.Alerts
 	consistency *temporalclient.Consistency
 	ingress     *jobevents.Subscriber
+	stream      *eventstream.Consumer
 	health      *health
 	operations  *operations
 	observed    observed
@@ -203,6 +205,10 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 		publisher := observedPublisher{a.publisher(platform), "broker", a.observed}
 		a.ingress = jobevents.New(a.redis, publisher, jobevents.Options{Logger: a.logger, ProgressInterval: cfg.Ingress.ProgressThrottle})
 	}
+	if cfg.Ingress.Stream {
+		publisher := observedPublisher{a.publisher(platform), "stream", a.observed}
+		a.stream = eventstream.New(redisadapter.Events{Store: a.store}, publisher, eventstream.Options{Name: cfg.Node.ID, Logger: a.logger})
+	}
 	readable := &webhooks{a.registry, a.store}
 	read := deliveries{a.store, &temporalclient.Deliveries{Client: a.temporal}}
 	deps := server.Deps{
@@ -301,6 +307,9 @@ func (a *App) connect(ctx context.Context) {
 			return
 		}
 	}
+	if a.stream != nil {
+		a.stream.Start(ctx)
+	}
 	a.health.connected.Store(true)
 }
 
@@ -377,6 +386,9 @@ func (a *App) Stop(ctx context.Context) error {
 		}
 		if a.ingress != nil {
 			part(a.ingress.Stop)
+		}
+		if a.stream != nil {
+			part(a.stream.Stop)
 		}
 		if a.http != nil {
 			part(a.http.Shutdown)

@@ -45,6 +45,9 @@ func (h *health) Ready(ctx context.Context) (components map[string]string, ready
 	if a.ingress != nil && h.connected.Load() && a.ingress.Healthy() != nil {
 		bad("ingress", "not subscribed")
 	}
+	if a.stream != nil && h.connected.Load() && a.stream.Healthy() != nil {
+		bad("stream", "cannot be read")
+	}
 	components["consistency"] = h.consistency.Status(ctx).String() // says nothing about this node's readiness
 	return components, ready
 }

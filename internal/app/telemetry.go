@@ -213,9 +213,15 @@ func (a *App) state(ctx context.Context) telemetry.State {
 	if snapshot, err := a.registry.Snapshot(); err == nil {
 		s.Revision = snapshot.Position().Revision
 	}
+	s.Messages = map[string]map[string]int64{}
+	heard := func(source string, n jobevents.Stats) {
+		s.Messages[source] = map[string]int64{"processed": n.Processed, "skipped": n.Skipped, "failed": n.Failed}
+	}
 	if a.ingress != nil {
-		n := a.ingress.Stats()
-		s.Messages = map[string]map[string]int64{"broker": {"processed": n.Processed, "skipped": n.Skipped, "failed": n.Failed}}
+		heard("broker", a.ingress.Stats())
+	}
+	if a.stream != nil {
+		heard("stream", a.stream.Stats())
 	}
 	o, err := a.operations.Overview(ctx)
 	if err != nil {

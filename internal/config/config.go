@@ -150,6 +150,7 @@ type Registry struct {
 // Ingress says which sources of events are listened to besides the API.
 type Ingress struct {
 	PubSub           bool          // the job broker's channels (CONTRACT 2)
+	Stream           bool          // the stream of events, prefix + ":events"
 	ProgressThrottle time.Duration // least time between two progress events of one job
 	OutputsPatience  time.Duration // how long a completed workflow's event waits for the outputs that EMPROPS has
 }

@@ -380,6 +380,11 @@ var settings = []setting{
 		at:  func(c *Config) any { return &c.Ingress.PubSub },
 	},
 	{
+		key: "ingress.stream", flag: "ingress-stream", commands: everywhere, def: "true",
+		doc: "take events from the Redis stream webhooks:events, or of another redis.prefix",
+		at:  func(c *Config) any { return &c.Ingress.Stream },
+	},
+	{
 		key: "ingress.progress_throttle", flag: "ingress-progress-throttle", arg: "DURATION",
 		commands: everywhere, def: "1s",
 		doc: "least time between two progress events of one job",

@@ -74,6 +74,12 @@ func (k keys) nodes() string { return k.prefix + ":nodes" }
 // event is a string: a claim or the mark of an event, with a lifetime.
 func (k keys) event(id string) string { return k.prefix + ":event:" + id }
 
+// eventStream is a stream: events that producers hand over, with a consumer group; see ReadEntries.
+func (k keys) eventStream() string { return k.prefix + ":events" }
+
+// refusedEvents is a stream: entries of eventStream that can never be accepted, each with its "entry" id and "reason".
+func (k keys) refusedEvents() string { return k.prefix + ":events:refused" }
+
 // deliveries is a sorted set: "<webhook id>/<event id>" by creation time.
 func (k keys) deliveries() string { return k.prefix + ":deliveries" }
 

@@ -56,7 +56,7 @@ func newStateCollector(version string, state StateFunc) *stateCollector {
 		nodes:      desc("nodes_alive", "Nodes with a heartbeat."),
 		checkedAt:  desc("consistency_checked_timestamp_seconds", "When the last consistency check began."),
 		drift:      desc("consistency_drift", "What the last consistency check found, by kind and whether it was repaired.", "kind", "repaired"),
-		messages:   desc("job_messages_total", "Messages of the job broker that this node heard, by what became of them.", "source", "result"),
+		messages:   desc("job_messages_total", "Messages that this node took, by where they came from and what became of them.", "source", "result"),
 	}
 }
 
