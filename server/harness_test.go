@@ -24,7 +24,10 @@ import (
 	"github.com/emprops/holdfast/server"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// A server that refused a body that is too large waits half a second before it closes the connection.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
 
 // fakes answers every port from its fields; what is not set answers with what the port promises for nothing there.
 type fakes struct {

@@ -270,6 +270,17 @@ type Receivers interface {
 	ReceivedRequests(ctx context.Context, receiverID string, limit int) ([]ReceivedRequest, error)
 }
 
+// Sessions keeps the requests of monitor sessions, which need not be made first (CONTRACT 6.2). Every method returns
+// CodeUnavailable.
+type Sessions interface {
+	// AddSessionRequest records a request.
+	AddSessionRequest(ctx context.Context, id string, r ReceivedRequest) error
+	// SessionRequests returns up to limit requests, the newest first, and how many are kept; none of an unknown session.
+	SessionRequests(ctx context.Context, id string, limit int) (requests []ReceivedRequest, total int64, err error)
+	// ClearSessionRequests forgets the requests, and tells how many there were.
+	ClearSessionRequests(ctx context.Context, id string) (int64, error)
+}
+
 // Checker tells whether this node can do its work.
 type Checker interface {
 	// Ready returns a short text for the public per component, "ok" where it works, and whether the whole is ready.

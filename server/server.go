@@ -28,6 +28,7 @@ type Deps struct {
 	Deliveries    Deliveries
 	Control       DeliveryControl
 	Receivers     Receivers
+	Sessions      Sessions
 	Operations    Operations
 	Checker       Checker
 	Metrics       http.Handler // answers GET /metrics; nil: nothing does
@@ -79,6 +80,7 @@ func New(d Deps, o Options) http.Handler {
 	mountHealth(mux, d.Checker, services, limit)
 	mountMetrics(mux, d.Metrics)
 	mux.Handle("/test-receivers/{id}/webhook", &testReceiver{d.Receivers, d.Logger})
+	mux.Handle("/webhook-monitor/{id}", &monitorSession{d.Sessions, d.Logger})
 	if d.REST != nil {
 		mux.Handle("/", d.REST)
 	}

@@ -52,7 +52,12 @@ func (t *testReceiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	id := r.PathValue("id")
 	answer := receiverAnswer{ReceiverID: id, Timestamp: now.UnixMilli()}
-	request, plan, status, err := t.read(w, r, now)
+	var request ReceivedRequest
+	plan, err := failurePlanOf(r.URL.Query())
+	status := http.StatusBadRequest
+	if err == nil {
+		request, status, err = readRequest(w, r, now)
+	}
 	if err == nil {
 		status, err = t.record(r.Context(), id, request, plan)
 	}
@@ -70,18 +75,14 @@ func (t *testReceiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, status, answer)
 }
 
-// read takes the request in; an error comes with the status to answer.
-func (t *testReceiver) read(w http.ResponseWriter, r *http.Request, now time.Time) (ReceivedRequest, failurePlan, int, error) {
-	plan, err := failurePlanOf(r.URL.Query())
-	if err != nil {
-		return ReceivedRequest{}, plan, http.StatusBadRequest, err
-	}
+// readRequest takes the request in; an error comes with the status to answer.
+func readRequest(w http.ResponseWriter, r *http.Request, now time.Time) (ReceivedRequest, int, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxReceivedBytes))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return ReceivedRequest{}, plan, http.StatusRequestEntityTooLarge,
+		return ReceivedRequest{}, http.StatusRequestEntityTooLarge,
 			holdfast.Errorf(holdfast.CodeExhausted, "The body is larger than %d bytes", maxReceivedBytes)
 	} else if err != nil {
-		return ReceivedRequest{}, plan, http.StatusBadRequest,
+		return ReceivedRequest{}, http.StatusBadRequest,
 			holdfast.Wrap(holdfast.CodeInvalid, err, "The body could not be read")
 	}
 	headers := maps.Clone(r.Header)
@@ -89,7 +90,7 @@ func (t *testReceiver) read(w http.ResponseWriter, r *http.Request, now time.Tim
 	return ReceivedRequest{
 		ID: "req" + strings.TrimPrefix(holdfast.NewEventID(now), "evt"), Time: now.UnixMilli(), Method: r.Method,
 		Headers: headers, Body: body, Query: r.URL.RawQuery, RemoteAddr: r.RemoteAddr,
-	}, plan, 0, nil
+	}, 0, nil
 }
 
 // record stores the request and returns the status to answer.

@@ -217,7 +217,7 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 		Events: observedEvents{events{a.dispatcher}, a.observed}, Deliveries: read,
 		Control:    &deliveryControl{read, a.store, control, &temporalclient.Replays{Client: a.temporal}},
 		Operations: a.operations, Metrics: a.observed.Handler(),
-		Receivers: testReceivers{a.store}, Checker: a.health, Logger: a.logger,
+		Receivers: testReceivers{a.store}, Sessions: sessions{a.store}, Checker: a.health, Logger: a.logger,
 	}
 	deps.REST = a.restAPI(&deps)
 	a.http = server.NewHTTPServer(server.New(deps, server.Options{

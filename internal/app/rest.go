@@ -11,7 +11,7 @@ import (
 func (a *App) restAPI(d *server.Deps) http.Handler {
 	return rest.New(rest.Deps{
 		Registrations: d.Registrations, Webhooks: d.Webhooks, Tests: d.Tests, Control: d.Control, Operations: d.Operations,
-		History: a.store, Receivers: testReceivers{a.store}, Logger: a.logger,
+		History: a.store, Receivers: testReceivers{a.store}, Sessions: sessions{a.store}, Logger: a.logger,
 		Checker: a.health,
 		Ingress: func() rest.IngressCounts {
 			if a.ingress == nil {

@@ -97,3 +97,39 @@ func TestClientOfTheOriginalFindsItsAPI(t *testing.T) {
 		require.Equal(t, "Webhook not found", got["error"], call)
 	}
 }
+
+// A monitor session is made by what is sent to it, is the same on every node, and outlives them (D54, D62).
+func TestD62_MonitorSessionsAreOneForAllNodes(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	first, second := c.node(), c.node()
+	const session = "session_1757066400000_abcdefghi"
+	_, got := first.rest(t, http.MethodGet, "/webhook-monitor/"+session+"/requests", "")
+	require.Equal(t, []any{}, data(got)["requests"])
+
+	id := first.register(t, first.base+"/webhook-monitor/"+session, "job_failed").GetWebhook().GetId()
+	event := first.publish(t, "job_failed", `{"job_id":"j"}`)
+	first.awaitDelivery(t, event.GetDeliveries()[0].GetId(), delivered)
+	status, got := second.rest(t, http.MethodPut, "/webhook-monitor/"+session+"?a=1&a=2", `{"x":1}`)
+	require.Equal(t, http.StatusOK, status, got)
+	require.Equal(t, "Webhook request captured for monitoring", got["message"])
+	require.Equal(t, session, got["session_id"])
+
+	_, got = second.rest(t, http.MethodGet, "/webhook-monitor/"+session+"/requests?limit=1", "")
+	require.InDelta(t, 2, data(got)["total_requests"], 0)
+	require.InDelta(t, 1, data(got)["returned_count"], 0)
+	one := data(got)["requests"].([]any)[0].(map[string]any)
+	require.Equal(t, "PUT", one["method"])
+	require.Equal(t, map[string]any{"x": 1.0}, one["body"])
+	require.Equal(t, map[string]any{"a": "1,2"}, one["query"])
+	_, got = second.rest(t, http.MethodGet, "/webhook-monitor/"+session+"/requests", "")
+	hook := data(got)["requests"].([]any)[1].(map[string]any)
+	require.Equal(t, id, hook["headers"].(map[string]any)["x-webhook-id"])
+
+	status, got = second.rest(t, http.MethodDelete, "/webhook-monitor/"+session+"/requests", "")
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, "Cleared 2 requests for session "+session, got["message"])
+	status, got = second.rest(t, http.MethodPost, "/webhook-monitor/a%20b", "{}")
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Equal(t, false, got["success"])
+}

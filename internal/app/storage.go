@@ -88,9 +88,25 @@ func (t testReceivers) AddReceivedRequest(ctx context.Context, id string, r serv
 
 func (t testReceivers) ReceivedRequests(ctx context.Context, id string, limit int) ([]server.ReceivedRequest, error) {
 	stored, err := t.Store.ReceivedRequests(ctx, id, limit)
+	return receivedRequests(stored), err
+}
+
+// sessions is the storage as the routes of monitor sessions see it.
+type sessions struct{ *redisstore.Store }
+
+func (s sessions) AddSessionRequest(ctx context.Context, id string, r server.ReceivedRequest) error {
+	return s.Store.AddSessionRequest(ctx, id, redisstore.ReceivedRequest(r))
+}
+
+func (s sessions) SessionRequests(ctx context.Context, id string, limit int) ([]server.ReceivedRequest, int64, error) {
+	stored, total, err := s.Store.SessionRequests(ctx, id, limit)
+	return receivedRequests(stored), total, err
+}
+
+func receivedRequests(stored []redisstore.ReceivedRequest) []server.ReceivedRequest {
 	out := make([]server.ReceivedRequest, len(stored))
 	for i, r := range stored {
 		out[i] = server.ReceivedRequest(r)
 	}
-	return out, err
+	return out
 }

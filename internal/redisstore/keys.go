@@ -95,6 +95,12 @@ func (k keys) finals(id string) string { return k.prefix + ":finals:" + id }
 // requests is a list: the requests of a test receiver, newest first, with the receiver's lifetime.
 func (k keys) requests(id string) string { return k.receiver(id) + ":requests" }
 
+// sessions is a sorted set: the ids of monitor sessions by their last use, ms.
+func (k keys) sessions() string { return k.prefix + ":sessions" }
+
+// sessionRequests is a list: the requests of a monitor session, newest first, with a lifetime.
+func (k keys) sessionRequests(id string) string { return k.prefix + ":session:" + id }
+
 // The keys of each script, in the order its head lists them.
 
 func (k keys) forWrite(id string) []string {
@@ -154,6 +160,10 @@ func (k keys) forCreateReceiver(id string, listed []string) []string {
 		all = append(all, k.receiver(other))
 	}
 	return all
+}
+
+func (k keys) forAddSessionRequest(id, other string) []string {
+	return []string{k.sessions(), k.sessionRequests(id), k.sessionRequests(other)}
 }
 
 func (k keys) forAddRequest(id string) []string { return []string{k.receiver(id), k.requests(id)} }

@@ -32,7 +32,7 @@ func scripts(k keys) map[string][]string {
 	return map[string][]string{
 		"write": k.forWrite("wh_1"), "read": k.forRead("wh_1"), "remove": k.forRemove("wh_1"), "changes": k.forChanges(), "page": k.forPage(),
 		"record": k.forRecord("wh_1"), "reset failures": k.forResetFailures("wh_1"),
-		"create receiver": k.forCreateReceiver("r", []string{"s", "t"}), "add request": k.forAddRequest("r"),
+		"create receiver": k.forCreateReceiver("r", []string{"s", "t"}), "add request": k.forAddRequest("r"), "add session request": k.forAddSessionRequest("s", "t"),
 		"pause": k.forPause("wh_1"), "admit": k.forAdmit("wh_1"),
 		"one key each": {k.nodes(), k.event("e"), k.records("wh_1"), k.deliveries(), k.deliveriesOf("wh_2"), k.requests("r")},
 		"together":     k.forPosition(), "mark": k.forMark(), "audit": k.forAudit(), "inspect": k.forInspect(),

@@ -21,6 +21,7 @@ type Deps struct {
 	Operations    server.Operations
 	History       History
 	Receivers     Receivers
+	Sessions      server.Sessions
 	Ingress       func() IngressCounts
 	Checker       server.Checker
 	Logger        *zap.Logger
@@ -90,6 +91,9 @@ func New(d Deps, o Options) http.Handler {
 		"GET /test-receivers":                  a.receivers,
 		"GET /test-receivers/{id}/requests":    a.received,
 		"DELETE /test-receivers/{id}/requests": a.clearReceived,
+
+		"GET /webhook-monitor/{id}/requests":    a.sessionRequests,
+		"DELETE /webhook-monitor/{id}/requests": a.clearSession,
 	} {
 		mux.Handle(pattern, a.handler(handle))
 		_, path, _ := strings.Cut(pattern, " ")
