@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -59,6 +60,9 @@ func (c jsonCodec) Unmarshal(data []byte, message any) error {
 		return errors.New("the body is empty; send at least {}")
 	}
 	if publish, ok := message.(*holdfastv1.PublishEventRequest); ok && unmarshalLifted(data, publish) {
+		return nil
+	}
+	if publish, ok := message.(*holdfastv1.PublishEventsRequest); ok && c.unmarshalEvents(data, publish) {
 		return nil
 	}
 	err := protojson.Unmarshal(data, m)
@@ -151,6 +155,25 @@ func unmarshalLifted(body []byte, m *holdfastv1.PublishEventRequest) bool {
 	}
 	if e := m.GetEvent(); len(e.GetDataJson()) == 0 { // with both given, both stay, and the handler refuses
 		e.Data, e.DataJson = nil, data
+	}
+	return true
+}
+
+// unmarshalEvents reads each of many events as the one of a PublishEventRequest is. It returns false when that cannot be
+// done: reading the whole then finds the same mistake, with a position that is true.
+func (c jsonCodec) unmarshalEvents(body []byte, m *holdfastv1.PublishEventsRequest) bool {
+	var parts map[string]json.RawMessage
+	var events []json.RawMessage
+	if json.Unmarshal(body, &parts) != nil || len(parts) != 1 || json.Unmarshal(parts["events"], &events) != nil {
+		return false
+	}
+	for _, event := range events {
+		var one holdfastv1.PublishEventRequest
+		if c.Unmarshal(slices.Concat([]byte(`{"event":`), event, []byte("}")), &one) != nil {
+			m.Events = nil
+			return false
+		}
+		m.Events = append(m.Events, one.GetEvent())
 	}
 	return true
 }

@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 
+	"connectrpc.com/connect"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	holdfast "github.com/emprops/holdfast"
@@ -12,7 +16,10 @@ import (
 	"github.com/emprops/holdfast/proto/gen/holdfast/v1/holdfastv1connect"
 )
 
-type events struct{ events Events }
+type events struct {
+	events Events
+	errors *errorMapping
+}
 
 var _ holdfastv1connect.EventServiceHandler = (*events)(nil)
 
@@ -25,15 +32,64 @@ func (h *events) PublishEvent(ctx context.Context, req *holdfastv1.PublishEventR
 	if err != nil {
 		return nil, err
 	}
-	res := &holdfastv1.PublishEventResponse{
-		EventId: result.EventID, Duplicate: result.Duplicate,
-		Deliveries: make([]*holdfastv1.PublishedDelivery, len(result.Deliveries)),
+	return &holdfastv1.PublishEventResponse{
+		EventId: result.EventID, Duplicate: result.Duplicate, Deliveries: publishedDeliveries(result.Deliveries),
+	}, nil
+}
+
+func publishedDeliveries(refs []DeliveryRef) []*holdfastv1.PublishedDelivery {
+	out := make([]*holdfastv1.PublishedDelivery, len(refs))
+	for i, d := range refs {
+		out[i] = &holdfastv1.PublishedDelivery{Id: d.ID, WebhookId: d.WebhookID}
 	}
-	for i, d := range result.Deliveries {
-		res.Deliveries[i] = &holdfastv1.PublishedDelivery{Id: d.ID, WebhookId: d.WebhookID}
+	return out
+}
+
+const (
+	maxPublished        = 1000 // events in one call
+	publishedAtOnce     = 256  // of one call: what a start of a workflow carries
+	procedurePublishAll = holdfastv1connect.EventServicePublishEventsProcedure
+)
+
+func (h *events) PublishEvents(ctx context.Context, req *holdfastv1.PublishEventsRequest) (*holdfastv1.PublishEventsResponse, error) {
+	in := req.GetEvents()
+	if len(in) == 0 || len(in) > maxPublished {
+		return nil, holdfast.Invalid([]holdfast.Violation{{Field: "events", Description: fmt.Sprintf("must be 1 to %d", maxPublished)}})
 	}
+	res := &holdfastv1.PublishEventsResponse{Events: make([]*holdfastv1.PublishedEvent, len(in))}
+	var group errgroup.Group
+	group.SetLimit(publishedAtOnce)
+	for i, event := range in {
+		group.Go(func() error {
+			res.Events[i] = h.publishOne(ctx, event)
+			return nil
+		})
+	}
+	_ = group.Wait() // each event has its own error
 	return res, nil
 }
+
+// publishOne says what became of one event among others.
+func (h *events) publishOne(ctx context.Context, in *holdfastv1.Event) *holdfastv1.PublishedEvent {
+	event, err := eventFrom(in)
+	var result PublishResult
+	if err == nil {
+		result, err = h.events.Publish(ctx, event)
+	}
+	if err == nil {
+		return &holdfastv1.PublishedEvent{
+			EventId: result.EventID, Duplicate: result.Duplicate, Deliveries: publishedDeliveries(result.Deliveries),
+		}
+	}
+	shown := &holdfastv1.PublishError{Retryable: retryable[holdfast.ErrorCode(err)]}
+	if public, ok := errors.AsType[*connect.Error](h.errors.public(ctx, procedurePublishAll, err)); ok {
+		shown.Code, shown.Message = public.Code().String(), public.Message()
+	}
+	return &holdfastv1.PublishedEvent{EventId: in.GetId(), Error: shown}
+}
+
+// retryable are the codes of errors after which the same event may be accepted.
+var retryable = map[holdfast.Code]bool{holdfast.CodeExhausted: true, holdfast.CodeUnavailable: true, holdfast.CodeAborted: true}
 
 func eventFrom(in *holdfastv1.Event) (*holdfast.Event, error) {
 	if in == nil {

@@ -52,6 +52,7 @@ type fakes struct {
 	ready        bool
 
 	mu       sync.Mutex
+	arrivals chan struct{}                       // tells who watches a receiver
 	received map[string][]server.ReceivedRequest // newest first, per receiver
 	storeErr error
 }
@@ -166,6 +167,38 @@ func (f *fakes) ReceivedRequests(_ context.Context, id string, limit int) ([]ser
 		return nil, holdfast.Errorf(holdfast.CodeNotFound, "receiver %s does not exist", id)
 	}
 	return append([]server.ReceivedRequest(nil), requests[:min(limit, len(requests))]...), nil
+}
+
+func (f *fakes) Receivers(context.Context) ([]server.Receiver, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var all []server.Receiver
+	for id, requests := range f.received {
+		all = append(all, server.Receiver{ID: id, RequestCount: int64(len(requests))})
+	}
+	return all, f.storeErr
+}
+
+func (f *fakes) DeleteReceiver(_ context.Context, id string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, ok := f.received[id]; !ok {
+		return holdfast.Errorf(holdfast.CodeNotFound, "receiver %s does not exist", id)
+	}
+	delete(f.received, id)
+	return nil
+}
+
+func (f *fakes) ClearReceivedRequests(_ context.Context, id string) (int64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := len(f.received[id])
+	f.received[id] = []server.ReceivedRequest{}
+	return int64(n), nil
+}
+
+func (f *fakes) WatchReceiver(context.Context, string) (<-chan struct{}, error) {
+	return f.arrivals, f.storeErr
 }
 
 func (f *fakes) Ready(context.Context) (map[string]string, bool) { return f.components, f.ready }

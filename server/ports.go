@@ -268,6 +268,16 @@ type Receivers interface {
 	AddReceivedRequest(ctx context.Context, receiverID string, r ReceivedRequest) error
 	// ReceivedRequests returns up to limit requests, the newest first. It returns CodeNotFound and CodeUnavailable.
 	ReceivedRequests(ctx context.Context, receiverID string, limit int) ([]ReceivedRequest, error)
+	// Receivers lists those that have not expired, the newest first. It returns CodeUnavailable.
+	Receivers(ctx context.Context) ([]Receiver, error)
+	// DeleteReceiver deletes a receiver with its requests. It returns CodeNotFound and CodeUnavailable.
+	DeleteReceiver(ctx context.Context, id string) error
+	// ClearReceivedRequests forgets what a receiver received, and tells how many requests. It returns CodeNotFound and
+	// CodeUnavailable.
+	ClearReceivedRequests(ctx context.Context, receiverID string) (int64, error)
+	// WatchReceiver tells whenever a receiver has received, from the moment it returns until ctx ends or the storage is
+	// lost, which closes the channel. Several requests may be told of once. It returns CodeUnavailable.
+	WatchReceiver(ctx context.Context, id string) (<-chan struct{}, error)
 }
 
 // Sessions keeps the requests of monitor sessions, which need not be made first (CONTRACT 6.2). Every method returns

@@ -23,10 +23,54 @@ func (h *receivers) CreateReceiver(ctx context.Context, _ *holdfastv1.CreateRece
 	if err != nil {
 		return nil, err
 	}
-	return &holdfastv1.CreateReceiverResponse{Receiver: &holdfastv1.Receiver{
+	return &holdfastv1.CreateReceiverResponse{Receiver: h.message(&r)}, nil
+}
+
+func (h *receivers) message(r *Receiver) *holdfastv1.Receiver {
+	return &holdfastv1.Receiver{
 		Id: r.ID, Url: ReceiverURL(h.publicURL, r.ID),
 		CreateTime: timeOfMS(r.CreatedAt), ExpireTime: timeOfMS(r.ExpiresAt), RequestCount: int32(r.RequestCount),
-	}}, nil
+	}
+}
+
+func (h *receivers) ListReceivers(ctx context.Context, _ *holdfastv1.ListReceiversRequest) (*holdfastv1.ListReceiversResponse, error) {
+	all, err := h.receivers.Receivers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	res := &holdfastv1.ListReceiversResponse{}
+	for i := range all {
+		res.Receivers = append(res.Receivers, h.message(&all[i]))
+	}
+	return res, nil
+}
+
+func (h *receivers) GetReceiver(ctx context.Context, req *holdfastv1.GetReceiverRequest) (*holdfastv1.GetReceiverResponse, error) {
+	if err := holdfast.Invalid(required("receiverId", req.GetReceiverId())); err != nil {
+		return nil, err
+	}
+	r, err := h.receivers.Receiver(ctx, req.GetReceiverId())
+	if err != nil {
+		return nil, err
+	}
+	return &holdfastv1.GetReceiverResponse{Receiver: h.message(&r)}, nil
+}
+
+func (h *receivers) DeleteReceiver(ctx context.Context, req *holdfastv1.DeleteReceiverRequest) (*holdfastv1.DeleteReceiverResponse, error) {
+	if err := holdfast.Invalid(required("receiverId", req.GetReceiverId())); err != nil {
+		return nil, err
+	}
+	return &holdfastv1.DeleteReceiverResponse{}, h.receivers.DeleteReceiver(ctx, req.GetReceiverId())
+}
+
+func (h *receivers) ClearReceivedRequests(
+	ctx context.Context, req *holdfastv1.ClearReceivedRequestsRequest,
+) (*holdfastv1.ClearReceivedRequestsResponse, error) {
+	if err := holdfast.Invalid(required("receiverId", req.GetReceiverId())); err != nil {
+		return nil, err
+	}
+	n, err := h.receivers.ClearReceivedRequests(ctx, req.GetReceiverId())
+	return &holdfastv1.ClearReceivedRequestsResponse{ClearedCount: n}, err
 }
 
 func (h *receivers) ListReceivedRequests(ctx context.Context, req *holdfastv1.ListReceivedRequestsRequest) (*holdfastv1.ListReceivedRequestsResponse, error) {

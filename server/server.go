@@ -63,7 +63,7 @@ func New(d Deps, o Options) http.Handler {
 	opts := handlerOptions(d.Logger, o)
 	retry := o.RetryPolicy.Merged(holdfast.DefaultRetryPolicy())
 	mux.Handle(holdfastv1connect.NewWebhookServiceHandler(&webhooks{d.Registrations, d.Webhooks, d.Tests, retry}, opts...))
-	mux.Handle(holdfastv1connect.NewEventServiceHandler(&events{d.Events}, opts...))
+	mux.Handle(holdfastv1connect.NewEventServiceHandler(&events{d.Events, &errorMapping{d.Logger}}, opts...))
 	links := temporalLinks{o.TemporalUIBase, o.TemporalNamespace}
 	mux.Handle(holdfastv1connect.NewDeliveryServiceHandler(&deliveries{d.Deliveries, d.Control, links}, opts...))
 	mux.Handle(holdfastv1connect.NewReceiverServiceHandler(&receivers{d.Receivers, d.Webhooks, o.PublicURL}, opts...))

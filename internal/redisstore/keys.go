@@ -95,6 +95,9 @@ func (k keys) finals(id string) string { return k.prefix + ":finals:" + id }
 // requests is a list: the requests of a test receiver, newest first, with the receiver's lifetime.
 func (k keys) requests(id string) string { return k.receiver(id) + ":requests" }
 
+// receiverChanges is a pub/sub channel: a message without content for each request of a test receiver.
+func (k keys) receiverChanges(id string) string { return k.receiver(id) + ":changes" }
+
 // sessions is a sorted set: the ids of monitor sessions by their last use, ms.
 func (k keys) sessions() string { return k.prefix + ":sessions" }
 
@@ -166,7 +169,9 @@ func (k keys) forAddSessionRequest(id, other string) []string {
 	return []string{k.sessions(), k.sessionRequests(id), k.sessionRequests(other)}
 }
 
-func (k keys) forAddRequest(id string) []string { return []string{k.receiver(id), k.requests(id)} }
+func (k keys) forAddRequest(id string) []string {
+	return []string{k.receiver(id), k.requests(id), k.receiverChanges(id)}
+}
 
 // Held deliveries, statistics over time and pacing:
 

@@ -120,6 +120,14 @@ func showBody(body []byte, contentType string) any {
 	return strings.ToValidUTF8(string(body), "\uFFFD")
 }
 
+// deleteReceiver is a route that the original lacked: its hundred receivers blocked everybody for a day (D53).
+func (a *api) deleteReceiver(r *http.Request) (answer, error) {
+	if err := a.Receivers.DeleteReceiver(r.Context(), r.PathValue("id")); err != nil {
+		return answer{}, ofReceiver(err)
+	}
+	return ok(map[string]any{"message": "Test receiver deleted successfully"})
+}
+
 func (a *api) clearReceived(r *http.Request) (answer, error) {
 	n, err := a.Receivers.ClearReceivedRequests(r.Context(), r.PathValue("id"))
 	if err != nil {

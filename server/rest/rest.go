@@ -20,7 +20,7 @@ type Deps struct {
 	Control       server.DeliveryControl
 	Operations    server.Operations
 	History       History
-	Receivers     Receivers
+	Receivers     server.Receivers
 	Sessions      server.Sessions
 	Ingress       func() IngressCounts
 	Checker       server.Checker
@@ -33,15 +33,6 @@ type History interface {
 	Attempts(ctx context.Context, webhookID string, limit int) ([]holdfast.Attempt, error)
 	// Log returns those kept over all webhooks, at most limit.
 	Log(ctx context.Context, limit int) ([]holdfast.LogEntry, error)
-}
-
-// Receivers is what the routes of test receivers call beyond what the Connect API does.
-type Receivers interface {
-	server.Receivers
-	// Receivers lists those that have not expired. CodeUnavailable.
-	Receivers(ctx context.Context) ([]server.Receiver, error)
-	// ClearReceivedRequests forgets what a receiver received, and returns how many requests. CodeNotFound, CodeUnavailable.
-	ClearReceivedRequests(ctx context.Context, receiverID string) (int64, error)
 }
 
 // IngressCounts counts the messages of the job broker since this node's start.
@@ -89,6 +80,7 @@ func New(d Deps, o Options) http.Handler {
 		"GET /deliveries/recent":               a.recent,
 		"POST /test-receivers":                 a.createReceiver,
 		"GET /test-receivers":                  a.receivers,
+		"DELETE /test-receivers/{id}":          a.deleteReceiver,
 		"GET /test-receivers/{id}/requests":    a.received,
 		"DELETE /test-receivers/{id}/requests": a.clearReceived,
 

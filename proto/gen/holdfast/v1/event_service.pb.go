@@ -272,6 +272,235 @@ func (x *PublishEventResponse) GetDeliveries() []*PublishedDelivery {
 	return nil
 }
 
+// PublishEventsRequest hands over events.
+type PublishEventsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The events, 1 to 1,000.
+	Events        []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishEventsRequest) Reset() {
+	*x = PublishEventsRequest{}
+	mi := &file_holdfast_v1_event_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishEventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishEventsRequest) ProtoMessage() {}
+
+func (x *PublishEventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_event_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishEventsRequest.ProtoReflect.Descriptor instead.
+func (*PublishEventsRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_event_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *PublishEventsRequest) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+// PublishedEvent is what became of one event: either it was accepted, or there is an error and nothing was started.
+type PublishedEvent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The event's id; the one given, if any, where there is an error.
+	EventId string `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// Whether the event was accepted before; nothing was started then.
+	Duplicate bool `protobuf:"varint,2,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
+	// One delivery for every webhook that wants the event.
+	Deliveries []*PublishedDelivery `protobuf:"bytes,3,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
+	// Why it was not accepted; unset when it was.
+	Error         *PublishError `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishedEvent) Reset() {
+	*x = PublishedEvent{}
+	mi := &file_holdfast_v1_event_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishedEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishedEvent) ProtoMessage() {}
+
+func (x *PublishedEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_event_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishedEvent.ProtoReflect.Descriptor instead.
+func (*PublishedEvent) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_event_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *PublishedEvent) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+func (x *PublishedEvent) GetDuplicate() bool {
+	if x != nil {
+		return x.Duplicate
+	}
+	return false
+}
+
+func (x *PublishedEvent) GetDeliveries() []*PublishedDelivery {
+	if x != nil {
+		return x.Deliveries
+	}
+	return nil
+}
+
+func (x *PublishedEvent) GetError() *PublishError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+// PublishError says why an event was not accepted.
+type PublishError struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The code as in the errors of PublishEvent: invalid_argument, resource_exhausted, unavailable, ….
+	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	// For people.
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// Whether the same event may be accepted later; its id makes that safe.
+	Retryable     bool `protobuf:"varint,3,opt,name=retryable,proto3" json:"retryable,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishError) Reset() {
+	*x = PublishError{}
+	mi := &file_holdfast_v1_event_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishError) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishError) ProtoMessage() {}
+
+func (x *PublishError) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_event_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishError.ProtoReflect.Descriptor instead.
+func (*PublishError) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_event_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *PublishError) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *PublishError) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *PublishError) GetRetryable() bool {
+	if x != nil {
+		return x.Retryable
+	}
+	return false
+}
+
+// PublishEventsResponse says what became of the events.
+type PublishEventsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each event, in the order given.
+	Events        []*PublishedEvent `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishEventsResponse) Reset() {
+	*x = PublishEventsResponse{}
+	mi := &file_holdfast_v1_event_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishEventsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishEventsResponse) ProtoMessage() {}
+
+func (x *PublishEventsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_event_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishEventsResponse.ProtoReflect.Descriptor instead.
+func (*PublishEventsResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_event_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *PublishEventsResponse) GetEvents() []*PublishedEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
 var File_holdfast_v1_event_service_proto protoreflect.FileDescriptor
 
 const file_holdfast_v1_event_service_proto_rawDesc = "" +
@@ -294,9 +523,25 @@ const file_holdfast_v1_event_service_proto_rawDesc = "" +
 	"\tduplicate\x18\x02 \x01(\bR\tduplicate\x12>\n" +
 	"\n" +
 	"deliveries\x18\x03 \x03(\v2\x1e.holdfast.v1.PublishedDeliveryR\n" +
-	"deliveries2h\n" +
+	"deliveries\"B\n" +
+	"\x14PublishEventsRequest\x12*\n" +
+	"\x06events\x18\x01 \x03(\v2\x12.holdfast.v1.EventR\x06events\"\xba\x01\n" +
+	"\x0ePublishedEvent\x12\x19\n" +
+	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x1c\n" +
+	"\tduplicate\x18\x02 \x01(\bR\tduplicate\x12>\n" +
+	"\n" +
+	"deliveries\x18\x03 \x03(\v2\x1e.holdfast.v1.PublishedDeliveryR\n" +
+	"deliveries\x12/\n" +
+	"\x05error\x18\x04 \x01(\v2\x19.holdfast.v1.PublishErrorR\x05error\"Z\n" +
+	"\fPublishError\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1c\n" +
+	"\tretryable\x18\x03 \x01(\bR\tretryable\"L\n" +
+	"\x15PublishEventsResponse\x123\n" +
+	"\x06events\x18\x01 \x03(\v2\x1b.holdfast.v1.PublishedEventR\x06events2\xc5\x01\n" +
 	"\fEventService\x12X\n" +
-	"\fPublishEvent\x12 .holdfast.v1.PublishEventRequest\x1a!.holdfast.v1.PublishEventResponse\"\x03\x90\x02\x02B>Z<github.com/emprops/holdfast/proto/gen/holdfast/v1;holdfastv1b\x06proto3"
+	"\fPublishEvent\x12 .holdfast.v1.PublishEventRequest\x1a!.holdfast.v1.PublishEventResponse\"\x03\x90\x02\x02\x12[\n" +
+	"\rPublishEvents\x12!.holdfast.v1.PublishEventsRequest\x1a\".holdfast.v1.PublishEventsResponse\"\x03\x90\x02\x02B>Z<github.com/emprops/holdfast/proto/gen/holdfast/v1;holdfastv1b\x06proto3"
 
 var (
 	file_holdfast_v1_event_service_proto_rawDescOnce sync.Once
@@ -310,27 +555,37 @@ func file_holdfast_v1_event_service_proto_rawDescGZIP() []byte {
 	return file_holdfast_v1_event_service_proto_rawDescData
 }
 
-var file_holdfast_v1_event_service_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_holdfast_v1_event_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_holdfast_v1_event_service_proto_goTypes = []any{
 	(*Event)(nil),                 // 0: holdfast.v1.Event
 	(*PublishEventRequest)(nil),   // 1: holdfast.v1.PublishEventRequest
 	(*PublishedDelivery)(nil),     // 2: holdfast.v1.PublishedDelivery
 	(*PublishEventResponse)(nil),  // 3: holdfast.v1.PublishEventResponse
-	(*structpb.Struct)(nil),       // 4: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*PublishEventsRequest)(nil),  // 4: holdfast.v1.PublishEventsRequest
+	(*PublishedEvent)(nil),        // 5: holdfast.v1.PublishedEvent
+	(*PublishError)(nil),          // 6: holdfast.v1.PublishError
+	(*PublishEventsResponse)(nil), // 7: holdfast.v1.PublishEventsResponse
+	(*structpb.Struct)(nil),       // 8: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
 }
 var file_holdfast_v1_event_service_proto_depIdxs = []int32{
-	4, // 0: holdfast.v1.Event.data:type_name -> google.protobuf.Struct
-	5, // 1: holdfast.v1.Event.timestamp:type_name -> google.protobuf.Timestamp
-	0, // 2: holdfast.v1.PublishEventRequest.event:type_name -> holdfast.v1.Event
-	2, // 3: holdfast.v1.PublishEventResponse.deliveries:type_name -> holdfast.v1.PublishedDelivery
-	1, // 4: holdfast.v1.EventService.PublishEvent:input_type -> holdfast.v1.PublishEventRequest
-	3, // 5: holdfast.v1.EventService.PublishEvent:output_type -> holdfast.v1.PublishEventResponse
-	5, // [5:6] is the sub-list for method output_type
-	4, // [4:5] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	8,  // 0: holdfast.v1.Event.data:type_name -> google.protobuf.Struct
+	9,  // 1: holdfast.v1.Event.timestamp:type_name -> google.protobuf.Timestamp
+	0,  // 2: holdfast.v1.PublishEventRequest.event:type_name -> holdfast.v1.Event
+	2,  // 3: holdfast.v1.PublishEventResponse.deliveries:type_name -> holdfast.v1.PublishedDelivery
+	0,  // 4: holdfast.v1.PublishEventsRequest.events:type_name -> holdfast.v1.Event
+	2,  // 5: holdfast.v1.PublishedEvent.deliveries:type_name -> holdfast.v1.PublishedDelivery
+	6,  // 6: holdfast.v1.PublishedEvent.error:type_name -> holdfast.v1.PublishError
+	5,  // 7: holdfast.v1.PublishEventsResponse.events:type_name -> holdfast.v1.PublishedEvent
+	1,  // 8: holdfast.v1.EventService.PublishEvent:input_type -> holdfast.v1.PublishEventRequest
+	4,  // 9: holdfast.v1.EventService.PublishEvents:input_type -> holdfast.v1.PublishEventsRequest
+	3,  // 10: holdfast.v1.EventService.PublishEvent:output_type -> holdfast.v1.PublishEventResponse
+	7,  // 11: holdfast.v1.EventService.PublishEvents:output_type -> holdfast.v1.PublishEventsResponse
+	10, // [10:12] is the sub-list for method output_type
+	8,  // [8:10] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_v1_event_service_proto_init() }
@@ -344,7 +599,7 @@ func file_holdfast_v1_event_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_v1_event_service_proto_rawDesc), len(file_holdfast_v1_event_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -454,6 +454,457 @@ func (x *ListReceivedRequestsResponse) GetRequests() []*ReceivedRequest {
 	return nil
 }
 
+// ListReceiversRequest asks for the receivers, of which there are at most 100.
+type ListReceiversRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListReceiversRequest) Reset() {
+	*x = ListReceiversRequest{}
+	mi := &file_holdfast_v1_receiver_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListReceiversRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListReceiversRequest) ProtoMessage() {}
+
+func (x *ListReceiversRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_receiver_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListReceiversRequest.ProtoReflect.Descriptor instead.
+func (*ListReceiversRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_receiver_service_proto_rawDescGZIP(), []int{7}
+}
+
+// ListReceiversResponse holds the receivers.
+type ListReceiversResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The receivers, the newest first.
+	Receivers     []*Receiver `protobuf:"bytes,1,rep,name=receivers,proto3" json:"receivers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListReceiversResponse) Reset() {
+	*x = ListReceiversResponse{}
+	mi := &file_holdfast_v1_receiver_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListReceiversResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListReceiversResponse) ProtoMessage() {}
+
+func (x *ListReceiversResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_receiver_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListReceiversResponse.ProtoReflect.Descriptor instead.
+func (*ListReceiversResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_receiver_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ListReceiversResponse) GetReceivers() []*Receiver {
+	if x != nil {
+		return x.Receivers
+	}
+	return nil
+}
+
+// GetReceiverRequest names a receiver.
+type GetReceiverRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The receiver's id.
+	ReceiverId    string `protobuf:"bytes,1,opt,name=receiver_id,json=receiverId,proto3" json:"receiver_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReceiverRequest) Reset() {
+	*x = GetReceiverRequest{}
+	mi := &file_holdfast_v1_receiver_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReceiverRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReceiverRequest) ProtoMessage() {}
+
+func (x *GetReceiverRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_receiver_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReceiverRequest.ProtoReflect.Descriptor instead.
+func (*GetReceiverRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_receiver_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *GetReceiverRequest) GetReceiverId() string {
+	if x != nil {
+		return x.ReceiverId
+	}
+	return ""
+}
+
+// GetReceiverResponse holds the receiver.
+type GetReceiverResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The receiver.
+	Receiver      *Receiver `protobuf:"bytes,1,opt,name=receiver,proto3" json:"receiver,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReceiverResponse) Reset() {
+	*x = GetReceiverResponse{}
+	mi := &file_holdfast_v1_receiver_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReceiverResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReceiverResponse) ProtoMessage() {}
+
+func (x *GetReceiverResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_receiver_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReceiverResponse.ProtoReflect.Descriptor instead.
+func (*GetReceiverResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_receiver_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GetReceiverResponse) GetReceiver() *Receiver {
+	if x != nil {
+		return x.Receiver
+	}
+	return nil
+}
+
+// DeleteReceiverRequest names a receiver.
+type DeleteReceiverRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The receiver's id.
+	ReceiverId    string `protobuf:"bytes,1,opt,name=receiver_id,json=receiverId,proto3" json:"receiver_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteReceiverRequest) Reset() {
+	*x = DeleteReceiverRequest{}
+	mi := &file_holdfast_v1_receiver_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteReceiverRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteReceiverRequest) ProtoMessage() {}
+
+func (x *DeleteReceiverRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_receiver_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteReceiverRequest.ProtoReflect.Descriptor instead.
+func (*DeleteReceiverRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_receiver_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *DeleteReceiverRequest) GetReceiverId() string {
+	if x != nil {
+		return x.ReceiverId
+	}
+	return ""
+}
+
+// DeleteReceiverResponse says that the receiver is gone.
+type DeleteReceiverResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteReceiverResponse) Reset() {
+	*x = DeleteReceiverResponse{}
+	mi := &file_holdfast_v1_receiver_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteReceiverResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteReceiverResponse) ProtoMessage() {}
+
+func (x *DeleteReceiverResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_receiver_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteReceiverResponse.ProtoReflect.Descriptor instead.
+func (*DeleteReceiverResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_receiver_service_proto_rawDescGZIP(), []int{12}
+}
+
+// ClearReceivedRequestsRequest names a receiver.
+type ClearReceivedRequestsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The receiver's id.
+	ReceiverId    string `protobuf:"bytes,1,opt,name=receiver_id,json=receiverId,proto3" json:"receiver_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClearReceivedRequestsRequest) Reset() {
+	*x = ClearReceivedRequestsRequest{}
+	mi := &file_holdfast_v1_receiver_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClearReceivedRequestsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClearReceivedRequestsRequest) ProtoMessage() {}
+
+func (x *ClearReceivedRequestsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_receiver_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClearReceivedRequestsRequest.ProtoReflect.Descriptor instead.
+func (*ClearReceivedRequestsRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_receiver_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ClearReceivedRequestsRequest) GetReceiverId() string {
+	if x != nil {
+		return x.ReceiverId
+	}
+	return ""
+}
+
+// ClearReceivedRequestsResponse says what was forgotten.
+type ClearReceivedRequestsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many requests there were.
+	ClearedCount  int64 `protobuf:"varint,1,opt,name=cleared_count,json=clearedCount,proto3" json:"cleared_count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClearReceivedRequestsResponse) Reset() {
+	*x = ClearReceivedRequestsResponse{}
+	mi := &file_holdfast_v1_receiver_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClearReceivedRequestsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClearReceivedRequestsResponse) ProtoMessage() {}
+
+func (x *ClearReceivedRequestsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_receiver_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClearReceivedRequestsResponse.ProtoReflect.Descriptor instead.
+func (*ClearReceivedRequestsResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_receiver_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ClearReceivedRequestsResponse) GetClearedCount() int64 {
+	if x != nil {
+		return x.ClearedCount
+	}
+	return 0
+}
+
+// WatchReceivedRequestsRequest names a receiver.
+type WatchReceivedRequestsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The receiver's id.
+	ReceiverId string `protobuf:"bytes,1,opt,name=receiver_id,json=receiverId,proto3" json:"receiver_id,omitempty"`
+	// The webhook whose secret signatures are checked with. Left out, those of all webhooks that point at the receiver.
+	WebhookId     string `protobuf:"bytes,2,opt,name=webhook_id,json=webhookId,proto3" json:"webhook_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchReceivedRequestsRequest) Reset() {
+	*x = WatchReceivedRequestsRequest{}
+	mi := &file_holdfast_v1_receiver_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchReceivedRequestsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchReceivedRequestsRequest) ProtoMessage() {}
+
+func (x *WatchReceivedRequestsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_receiver_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchReceivedRequestsRequest.ProtoReflect.Descriptor instead.
+func (*WatchReceivedRequestsRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_receiver_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *WatchReceivedRequestsRequest) GetReceiverId() string {
+	if x != nil {
+		return x.ReceiverId
+	}
+	return ""
+}
+
+func (x *WatchReceivedRequestsRequest) GetWebhookId() string {
+	if x != nil {
+		return x.WebhookId
+	}
+	return ""
+}
+
+// WatchReceivedRequestsResponse holds one request, none in the first message.
+type WatchReceivedRequestsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The request.
+	Request       *ReceivedRequest `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchReceivedRequestsResponse) Reset() {
+	*x = WatchReceivedRequestsResponse{}
+	mi := &file_holdfast_v1_receiver_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchReceivedRequestsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchReceivedRequestsResponse) ProtoMessage() {}
+
+func (x *WatchReceivedRequestsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_v1_receiver_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchReceivedRequestsResponse.ProtoReflect.Descriptor instead.
+func (*WatchReceivedRequestsResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_v1_receiver_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *WatchReceivedRequestsResponse) GetRequest() *ReceivedRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
 var File_holdfast_v1_receiver_service_proto protoreflect.FileDescriptor
 
 const file_holdfast_v1_receiver_service_proto_rawDesc = "" +
@@ -491,10 +942,39 @@ const file_holdfast_v1_receiver_service_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"X\n" +
 	"\x1cListReceivedRequestsResponse\x128\n" +
-	"\brequests\x18\x01 \x03(\v2\x1c.holdfast.v1.ReceivedRequestR\brequests2\xde\x01\n" +
+	"\brequests\x18\x01 \x03(\v2\x1c.holdfast.v1.ReceivedRequestR\brequests\"\x16\n" +
+	"\x14ListReceiversRequest\"L\n" +
+	"\x15ListReceiversResponse\x123\n" +
+	"\treceivers\x18\x01 \x03(\v2\x15.holdfast.v1.ReceiverR\treceivers\"5\n" +
+	"\x12GetReceiverRequest\x12\x1f\n" +
+	"\vreceiver_id\x18\x01 \x01(\tR\n" +
+	"receiverId\"H\n" +
+	"\x13GetReceiverResponse\x121\n" +
+	"\breceiver\x18\x01 \x01(\v2\x15.holdfast.v1.ReceiverR\breceiver\"8\n" +
+	"\x15DeleteReceiverRequest\x12\x1f\n" +
+	"\vreceiver_id\x18\x01 \x01(\tR\n" +
+	"receiverId\"\x18\n" +
+	"\x16DeleteReceiverResponse\"?\n" +
+	"\x1cClearReceivedRequestsRequest\x12\x1f\n" +
+	"\vreceiver_id\x18\x01 \x01(\tR\n" +
+	"receiverId\"D\n" +
+	"\x1dClearReceivedRequestsResponse\x12#\n" +
+	"\rcleared_count\x18\x01 \x01(\x03R\fclearedCount\"^\n" +
+	"\x1cWatchReceivedRequestsRequest\x12\x1f\n" +
+	"\vreceiver_id\x18\x01 \x01(\tR\n" +
+	"receiverId\x12\x1d\n" +
+	"\n" +
+	"webhook_id\x18\x02 \x01(\tR\twebhookId\"W\n" +
+	"\x1dWatchReceivedRequestsResponse\x126\n" +
+	"\arequest\x18\x01 \x01(\v2\x1c.holdfast.v1.ReceivedRequestR\arequest2\xd9\x05\n" +
 	"\x0fReceiverService\x12Y\n" +
-	"\x0eCreateReceiver\x12\".holdfast.v1.CreateReceiverRequest\x1a#.holdfast.v1.CreateReceiverResponse\x12p\n" +
-	"\x14ListReceivedRequests\x12(.holdfast.v1.ListReceivedRequestsRequest\x1a).holdfast.v1.ListReceivedRequestsResponse\"\x03\x90\x02\x01B>Z<github.com/emprops/holdfast/proto/gen/holdfast/v1;holdfastv1b\x06proto3"
+	"\x0eCreateReceiver\x12\".holdfast.v1.CreateReceiverRequest\x1a#.holdfast.v1.CreateReceiverResponse\x12[\n" +
+	"\rListReceivers\x12!.holdfast.v1.ListReceiversRequest\x1a\".holdfast.v1.ListReceiversResponse\"\x03\x90\x02\x01\x12U\n" +
+	"\vGetReceiver\x12\x1f.holdfast.v1.GetReceiverRequest\x1a .holdfast.v1.GetReceiverResponse\"\x03\x90\x02\x01\x12^\n" +
+	"\x0eDeleteReceiver\x12\".holdfast.v1.DeleteReceiverRequest\x1a#.holdfast.v1.DeleteReceiverResponse\"\x03\x90\x02\x02\x12s\n" +
+	"\x15ClearReceivedRequests\x12).holdfast.v1.ClearReceivedRequestsRequest\x1a*.holdfast.v1.ClearReceivedRequestsResponse\"\x03\x90\x02\x02\x12p\n" +
+	"\x14ListReceivedRequests\x12(.holdfast.v1.ListReceivedRequestsRequest\x1a).holdfast.v1.ListReceivedRequestsResponse\"\x03\x90\x02\x01\x12p\n" +
+	"\x15WatchReceivedRequests\x12).holdfast.v1.WatchReceivedRequestsRequest\x1a*.holdfast.v1.WatchReceivedRequestsResponse0\x01B>Z<github.com/emprops/holdfast/proto/gen/holdfast/v1;holdfastv1b\x06proto3"
 
 var (
 	file_holdfast_v1_receiver_service_proto_rawDescOnce sync.Once
@@ -508,35 +988,58 @@ func file_holdfast_v1_receiver_service_proto_rawDescGZIP() []byte {
 	return file_holdfast_v1_receiver_service_proto_rawDescData
 }
 
-var file_holdfast_v1_receiver_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_holdfast_v1_receiver_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_holdfast_v1_receiver_service_proto_goTypes = []any{
-	(*Receiver)(nil),                     // 0: holdfast.v1.Receiver
-	(*CreateReceiverRequest)(nil),        // 1: holdfast.v1.CreateReceiverRequest
-	(*CreateReceiverResponse)(nil),       // 2: holdfast.v1.CreateReceiverResponse
-	(*ListReceivedRequestsRequest)(nil),  // 3: holdfast.v1.ListReceivedRequestsRequest
-	(*SignatureCheck)(nil),               // 4: holdfast.v1.SignatureCheck
-	(*ReceivedRequest)(nil),              // 5: holdfast.v1.ReceivedRequest
-	(*ListReceivedRequestsResponse)(nil), // 6: holdfast.v1.ListReceivedRequestsResponse
-	nil,                                  // 7: holdfast.v1.ReceivedRequest.HeadersEntry
-	(*timestamppb.Timestamp)(nil),        // 8: google.protobuf.Timestamp
+	(*Receiver)(nil),                      // 0: holdfast.v1.Receiver
+	(*CreateReceiverRequest)(nil),         // 1: holdfast.v1.CreateReceiverRequest
+	(*CreateReceiverResponse)(nil),        // 2: holdfast.v1.CreateReceiverResponse
+	(*ListReceivedRequestsRequest)(nil),   // 3: holdfast.v1.ListReceivedRequestsRequest
+	(*SignatureCheck)(nil),                // 4: holdfast.v1.SignatureCheck
+	(*ReceivedRequest)(nil),               // 5: holdfast.v1.ReceivedRequest
+	(*ListReceivedRequestsResponse)(nil),  // 6: holdfast.v1.ListReceivedRequestsResponse
+	(*ListReceiversRequest)(nil),          // 7: holdfast.v1.ListReceiversRequest
+	(*ListReceiversResponse)(nil),         // 8: holdfast.v1.ListReceiversResponse
+	(*GetReceiverRequest)(nil),            // 9: holdfast.v1.GetReceiverRequest
+	(*GetReceiverResponse)(nil),           // 10: holdfast.v1.GetReceiverResponse
+	(*DeleteReceiverRequest)(nil),         // 11: holdfast.v1.DeleteReceiverRequest
+	(*DeleteReceiverResponse)(nil),        // 12: holdfast.v1.DeleteReceiverResponse
+	(*ClearReceivedRequestsRequest)(nil),  // 13: holdfast.v1.ClearReceivedRequestsRequest
+	(*ClearReceivedRequestsResponse)(nil), // 14: holdfast.v1.ClearReceivedRequestsResponse
+	(*WatchReceivedRequestsRequest)(nil),  // 15: holdfast.v1.WatchReceivedRequestsRequest
+	(*WatchReceivedRequestsResponse)(nil), // 16: holdfast.v1.WatchReceivedRequestsResponse
+	nil,                                   // 17: holdfast.v1.ReceivedRequest.HeadersEntry
+	(*timestamppb.Timestamp)(nil),         // 18: google.protobuf.Timestamp
 }
 var file_holdfast_v1_receiver_service_proto_depIdxs = []int32{
-	8, // 0: holdfast.v1.Receiver.create_time:type_name -> google.protobuf.Timestamp
-	8, // 1: holdfast.v1.Receiver.expire_time:type_name -> google.protobuf.Timestamp
-	0, // 2: holdfast.v1.CreateReceiverResponse.receiver:type_name -> holdfast.v1.Receiver
-	8, // 3: holdfast.v1.ReceivedRequest.time:type_name -> google.protobuf.Timestamp
-	7, // 4: holdfast.v1.ReceivedRequest.headers:type_name -> holdfast.v1.ReceivedRequest.HeadersEntry
-	4, // 5: holdfast.v1.ReceivedRequest.signature:type_name -> holdfast.v1.SignatureCheck
-	5, // 6: holdfast.v1.ListReceivedRequestsResponse.requests:type_name -> holdfast.v1.ReceivedRequest
-	1, // 7: holdfast.v1.ReceiverService.CreateReceiver:input_type -> holdfast.v1.CreateReceiverRequest
-	3, // 8: holdfast.v1.ReceiverService.ListReceivedRequests:input_type -> holdfast.v1.ListReceivedRequestsRequest
-	2, // 9: holdfast.v1.ReceiverService.CreateReceiver:output_type -> holdfast.v1.CreateReceiverResponse
-	6, // 10: holdfast.v1.ReceiverService.ListReceivedRequests:output_type -> holdfast.v1.ListReceivedRequestsResponse
-	9, // [9:11] is the sub-list for method output_type
-	7, // [7:9] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	18, // 0: holdfast.v1.Receiver.create_time:type_name -> google.protobuf.Timestamp
+	18, // 1: holdfast.v1.Receiver.expire_time:type_name -> google.protobuf.Timestamp
+	0,  // 2: holdfast.v1.CreateReceiverResponse.receiver:type_name -> holdfast.v1.Receiver
+	18, // 3: holdfast.v1.ReceivedRequest.time:type_name -> google.protobuf.Timestamp
+	17, // 4: holdfast.v1.ReceivedRequest.headers:type_name -> holdfast.v1.ReceivedRequest.HeadersEntry
+	4,  // 5: holdfast.v1.ReceivedRequest.signature:type_name -> holdfast.v1.SignatureCheck
+	5,  // 6: holdfast.v1.ListReceivedRequestsResponse.requests:type_name -> holdfast.v1.ReceivedRequest
+	0,  // 7: holdfast.v1.ListReceiversResponse.receivers:type_name -> holdfast.v1.Receiver
+	0,  // 8: holdfast.v1.GetReceiverResponse.receiver:type_name -> holdfast.v1.Receiver
+	5,  // 9: holdfast.v1.WatchReceivedRequestsResponse.request:type_name -> holdfast.v1.ReceivedRequest
+	1,  // 10: holdfast.v1.ReceiverService.CreateReceiver:input_type -> holdfast.v1.CreateReceiverRequest
+	7,  // 11: holdfast.v1.ReceiverService.ListReceivers:input_type -> holdfast.v1.ListReceiversRequest
+	9,  // 12: holdfast.v1.ReceiverService.GetReceiver:input_type -> holdfast.v1.GetReceiverRequest
+	11, // 13: holdfast.v1.ReceiverService.DeleteReceiver:input_type -> holdfast.v1.DeleteReceiverRequest
+	13, // 14: holdfast.v1.ReceiverService.ClearReceivedRequests:input_type -> holdfast.v1.ClearReceivedRequestsRequest
+	3,  // 15: holdfast.v1.ReceiverService.ListReceivedRequests:input_type -> holdfast.v1.ListReceivedRequestsRequest
+	15, // 16: holdfast.v1.ReceiverService.WatchReceivedRequests:input_type -> holdfast.v1.WatchReceivedRequestsRequest
+	2,  // 17: holdfast.v1.ReceiverService.CreateReceiver:output_type -> holdfast.v1.CreateReceiverResponse
+	8,  // 18: holdfast.v1.ReceiverService.ListReceivers:output_type -> holdfast.v1.ListReceiversResponse
+	10, // 19: holdfast.v1.ReceiverService.GetReceiver:output_type -> holdfast.v1.GetReceiverResponse
+	12, // 20: holdfast.v1.ReceiverService.DeleteReceiver:output_type -> holdfast.v1.DeleteReceiverResponse
+	14, // 21: holdfast.v1.ReceiverService.ClearReceivedRequests:output_type -> holdfast.v1.ClearReceivedRequestsResponse
+	6,  // 22: holdfast.v1.ReceiverService.ListReceivedRequests:output_type -> holdfast.v1.ListReceivedRequestsResponse
+	16, // 23: holdfast.v1.ReceiverService.WatchReceivedRequests:output_type -> holdfast.v1.WatchReceivedRequestsResponse
+	17, // [17:24] is the sub-list for method output_type
+	10, // [10:17] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_v1_receiver_service_proto_init() }
@@ -550,7 +1053,7 @@ func file_holdfast_v1_receiver_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_v1_receiver_service_proto_rawDesc), len(file_holdfast_v1_receiver_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -36,6 +36,9 @@ const (
 	// EventServicePublishEventProcedure is the fully-qualified name of the EventService's PublishEvent
 	// RPC.
 	EventServicePublishEventProcedure = "/holdfast.v1.EventService/PublishEvent"
+	// EventServicePublishEventsProcedure is the fully-qualified name of the EventService's
+	// PublishEvents RPC.
+	EventServicePublishEventsProcedure = "/holdfast.v1.EventService/PublishEvents"
 )
 
 // EventServiceClient is a client for the holdfast.v1.EventService service.
@@ -43,6 +46,9 @@ type EventServiceClient interface {
 	// PublishEvent hands over one event. The answer means that every delivery of it is durable. The same event id again
 	// is answered with the same deliveries and starts none.
 	PublishEvent(context.Context, *v1.PublishEventRequest) (*v1.PublishEventResponse, error)
+	// PublishEvents hands over up to 1,000 events, each by itself: the answer says for each whether it is durable. They go
+	// together where that saves work, in no particular order.
+	PublishEvents(context.Context, *v1.PublishEventsRequest) (*v1.PublishEventsResponse, error)
 }
 
 // NewEventServiceClient constructs a client for the holdfast.v1.EventService service. By default,
@@ -63,12 +69,20 @@ func NewEventServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		publishEvents: connect.NewClient[v1.PublishEventsRequest, v1.PublishEventsResponse](
+			httpClient,
+			baseURL+EventServicePublishEventsProcedure,
+			connect.WithSchema(eventServiceMethods.ByName("PublishEvents")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // eventServiceClient implements EventServiceClient.
 type eventServiceClient struct {
-	publishEvent *connect.Client[v1.PublishEventRequest, v1.PublishEventResponse]
+	publishEvent  *connect.Client[v1.PublishEventRequest, v1.PublishEventResponse]
+	publishEvents *connect.Client[v1.PublishEventsRequest, v1.PublishEventsResponse]
 }
 
 // PublishEvent calls holdfast.v1.EventService.PublishEvent.
@@ -80,11 +94,23 @@ func (c *eventServiceClient) PublishEvent(ctx context.Context, req *v1.PublishEv
 	return nil, err
 }
 
+// PublishEvents calls holdfast.v1.EventService.PublishEvents.
+func (c *eventServiceClient) PublishEvents(ctx context.Context, req *v1.PublishEventsRequest) (*v1.PublishEventsResponse, error) {
+	response, err := c.publishEvents.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // EventServiceHandler is an implementation of the holdfast.v1.EventService service.
 type EventServiceHandler interface {
 	// PublishEvent hands over one event. The answer means that every delivery of it is durable. The same event id again
 	// is answered with the same deliveries and starts none.
 	PublishEvent(context.Context, *v1.PublishEventRequest) (*v1.PublishEventResponse, error)
+	// PublishEvents hands over up to 1,000 events, each by itself: the answer says for each whether it is durable. They go
+	// together where that saves work, in no particular order.
+	PublishEvents(context.Context, *v1.PublishEventsRequest) (*v1.PublishEventsResponse, error)
 }
 
 // NewEventServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -101,10 +127,19 @@ func NewEventServiceHandler(svc EventServiceHandler, opts ...connect.HandlerOpti
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	eventServicePublishEventsHandler := connect.NewUnaryHandlerSimple(
+		EventServicePublishEventsProcedure,
+		svc.PublishEvents,
+		connect.WithSchema(eventServiceMethods.ByName("PublishEvents")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/holdfast.v1.EventService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case EventServicePublishEventProcedure:
 			eventServicePublishEventHandler.ServeHTTP(w, r)
+		case EventServicePublishEventsProcedure:
+			eventServicePublishEventsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -116,4 +151,8 @@ type UnimplementedEventServiceHandler struct{}
 
 func (UnimplementedEventServiceHandler) PublishEvent(context.Context, *v1.PublishEventRequest) (*v1.PublishEventResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.EventService.PublishEvent is not implemented"))
+}
+
+func (UnimplementedEventServiceHandler) PublishEvents(context.Context, *v1.PublishEventsRequest) (*v1.PublishEventsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.EventService.PublishEvents is not implemented"))
 }

@@ -36,17 +36,43 @@ const (
 	// ReceiverServiceCreateReceiverProcedure is the fully-qualified name of the ReceiverService's
 	// CreateReceiver RPC.
 	ReceiverServiceCreateReceiverProcedure = "/holdfast.v1.ReceiverService/CreateReceiver"
+	// ReceiverServiceListReceiversProcedure is the fully-qualified name of the ReceiverService's
+	// ListReceivers RPC.
+	ReceiverServiceListReceiversProcedure = "/holdfast.v1.ReceiverService/ListReceivers"
+	// ReceiverServiceGetReceiverProcedure is the fully-qualified name of the ReceiverService's
+	// GetReceiver RPC.
+	ReceiverServiceGetReceiverProcedure = "/holdfast.v1.ReceiverService/GetReceiver"
+	// ReceiverServiceDeleteReceiverProcedure is the fully-qualified name of the ReceiverService's
+	// DeleteReceiver RPC.
+	ReceiverServiceDeleteReceiverProcedure = "/holdfast.v1.ReceiverService/DeleteReceiver"
+	// ReceiverServiceClearReceivedRequestsProcedure is the fully-qualified name of the
+	// ReceiverService's ClearReceivedRequests RPC.
+	ReceiverServiceClearReceivedRequestsProcedure = "/holdfast.v1.ReceiverService/ClearReceivedRequests"
 	// ReceiverServiceListReceivedRequestsProcedure is the fully-qualified name of the ReceiverService's
 	// ListReceivedRequests RPC.
 	ReceiverServiceListReceivedRequestsProcedure = "/holdfast.v1.ReceiverService/ListReceivedRequests"
+	// ReceiverServiceWatchReceivedRequestsProcedure is the fully-qualified name of the
+	// ReceiverService's WatchReceivedRequests RPC.
+	ReceiverServiceWatchReceivedRequestsProcedure = "/holdfast.v1.ReceiverService/WatchReceivedRequests"
 )
 
 // ReceiverServiceClient is a client for the holdfast.v1.ReceiverService service.
 type ReceiverServiceClient interface {
 	// CreateReceiver makes a receiver that lives for 24 hours.
 	CreateReceiver(context.Context, *v1.CreateReceiverRequest) (*v1.CreateReceiverResponse, error)
+	// ListReceivers returns the receivers that have not expired, the newest first.
+	ListReceivers(context.Context, *v1.ListReceiversRequest) (*v1.ListReceiversResponse, error)
+	// GetReceiver returns one receiver.
+	GetReceiver(context.Context, *v1.GetReceiverRequest) (*v1.GetReceiverResponse, error)
+	// DeleteReceiver deletes a receiver with what it recorded.
+	DeleteReceiver(context.Context, *v1.DeleteReceiverRequest) (*v1.DeleteReceiverResponse, error)
+	// ClearReceivedRequests forgets what a receiver recorded.
+	ClearReceivedRequests(context.Context, *v1.ClearReceivedRequestsRequest) (*v1.ClearReceivedRequestsResponse, error)
 	// ListReceivedRequests returns what a receiver recorded, the newest first, with the signatures checked.
 	ListReceivedRequests(context.Context, *v1.ListReceivedRequestsRequest) (*v1.ListReceivedRequestsResponse, error)
+	// WatchReceivedRequests streams what a receiver records from now on, in the order of arrival. The first message is empty
+	// and says that nothing is missed from then on.
+	WatchReceivedRequests(context.Context, *v1.WatchReceivedRequestsRequest) (*connect.ServerStreamForClient[v1.WatchReceivedRequestsResponse], error)
 }
 
 // NewReceiverServiceClient constructs a client for the holdfast.v1.ReceiverService service. By
@@ -66,6 +92,34 @@ func NewReceiverServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithSchema(receiverServiceMethods.ByName("CreateReceiver")),
 			connect.WithClientOptions(opts...),
 		),
+		listReceivers: connect.NewClient[v1.ListReceiversRequest, v1.ListReceiversResponse](
+			httpClient,
+			baseURL+ReceiverServiceListReceiversProcedure,
+			connect.WithSchema(receiverServiceMethods.ByName("ListReceivers")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		getReceiver: connect.NewClient[v1.GetReceiverRequest, v1.GetReceiverResponse](
+			httpClient,
+			baseURL+ReceiverServiceGetReceiverProcedure,
+			connect.WithSchema(receiverServiceMethods.ByName("GetReceiver")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		deleteReceiver: connect.NewClient[v1.DeleteReceiverRequest, v1.DeleteReceiverResponse](
+			httpClient,
+			baseURL+ReceiverServiceDeleteReceiverProcedure,
+			connect.WithSchema(receiverServiceMethods.ByName("DeleteReceiver")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		clearReceivedRequests: connect.NewClient[v1.ClearReceivedRequestsRequest, v1.ClearReceivedRequestsResponse](
+			httpClient,
+			baseURL+ReceiverServiceClearReceivedRequestsProcedure,
+			connect.WithSchema(receiverServiceMethods.ByName("ClearReceivedRequests")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 		listReceivedRequests: connect.NewClient[v1.ListReceivedRequestsRequest, v1.ListReceivedRequestsResponse](
 			httpClient,
 			baseURL+ReceiverServiceListReceivedRequestsProcedure,
@@ -73,18 +127,65 @@ func NewReceiverServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		watchReceivedRequests: connect.NewClient[v1.WatchReceivedRequestsRequest, v1.WatchReceivedRequestsResponse](
+			httpClient,
+			baseURL+ReceiverServiceWatchReceivedRequestsProcedure,
+			connect.WithSchema(receiverServiceMethods.ByName("WatchReceivedRequests")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // receiverServiceClient implements ReceiverServiceClient.
 type receiverServiceClient struct {
-	createReceiver       *connect.Client[v1.CreateReceiverRequest, v1.CreateReceiverResponse]
-	listReceivedRequests *connect.Client[v1.ListReceivedRequestsRequest, v1.ListReceivedRequestsResponse]
+	createReceiver        *connect.Client[v1.CreateReceiverRequest, v1.CreateReceiverResponse]
+	listReceivers         *connect.Client[v1.ListReceiversRequest, v1.ListReceiversResponse]
+	getReceiver           *connect.Client[v1.GetReceiverRequest, v1.GetReceiverResponse]
+	deleteReceiver        *connect.Client[v1.DeleteReceiverRequest, v1.DeleteReceiverResponse]
+	clearReceivedRequests *connect.Client[v1.ClearReceivedRequestsRequest, v1.ClearReceivedRequestsResponse]
+	listReceivedRequests  *connect.Client[v1.ListReceivedRequestsRequest, v1.ListReceivedRequestsResponse]
+	watchReceivedRequests *connect.Client[v1.WatchReceivedRequestsRequest, v1.WatchReceivedRequestsResponse]
 }
 
 // CreateReceiver calls holdfast.v1.ReceiverService.CreateReceiver.
 func (c *receiverServiceClient) CreateReceiver(ctx context.Context, req *v1.CreateReceiverRequest) (*v1.CreateReceiverResponse, error) {
 	response, err := c.createReceiver.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListReceivers calls holdfast.v1.ReceiverService.ListReceivers.
+func (c *receiverServiceClient) ListReceivers(ctx context.Context, req *v1.ListReceiversRequest) (*v1.ListReceiversResponse, error) {
+	response, err := c.listReceivers.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetReceiver calls holdfast.v1.ReceiverService.GetReceiver.
+func (c *receiverServiceClient) GetReceiver(ctx context.Context, req *v1.GetReceiverRequest) (*v1.GetReceiverResponse, error) {
+	response, err := c.getReceiver.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DeleteReceiver calls holdfast.v1.ReceiverService.DeleteReceiver.
+func (c *receiverServiceClient) DeleteReceiver(ctx context.Context, req *v1.DeleteReceiverRequest) (*v1.DeleteReceiverResponse, error) {
+	response, err := c.deleteReceiver.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ClearReceivedRequests calls holdfast.v1.ReceiverService.ClearReceivedRequests.
+func (c *receiverServiceClient) ClearReceivedRequests(ctx context.Context, req *v1.ClearReceivedRequestsRequest) (*v1.ClearReceivedRequestsResponse, error) {
+	response, err := c.clearReceivedRequests.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -100,12 +201,28 @@ func (c *receiverServiceClient) ListReceivedRequests(ctx context.Context, req *v
 	return nil, err
 }
 
+// WatchReceivedRequests calls holdfast.v1.ReceiverService.WatchReceivedRequests.
+func (c *receiverServiceClient) WatchReceivedRequests(ctx context.Context, req *v1.WatchReceivedRequestsRequest) (*connect.ServerStreamForClient[v1.WatchReceivedRequestsResponse], error) {
+	return c.watchReceivedRequests.CallServerStream(ctx, connect.NewRequest(req))
+}
+
 // ReceiverServiceHandler is an implementation of the holdfast.v1.ReceiverService service.
 type ReceiverServiceHandler interface {
 	// CreateReceiver makes a receiver that lives for 24 hours.
 	CreateReceiver(context.Context, *v1.CreateReceiverRequest) (*v1.CreateReceiverResponse, error)
+	// ListReceivers returns the receivers that have not expired, the newest first.
+	ListReceivers(context.Context, *v1.ListReceiversRequest) (*v1.ListReceiversResponse, error)
+	// GetReceiver returns one receiver.
+	GetReceiver(context.Context, *v1.GetReceiverRequest) (*v1.GetReceiverResponse, error)
+	// DeleteReceiver deletes a receiver with what it recorded.
+	DeleteReceiver(context.Context, *v1.DeleteReceiverRequest) (*v1.DeleteReceiverResponse, error)
+	// ClearReceivedRequests forgets what a receiver recorded.
+	ClearReceivedRequests(context.Context, *v1.ClearReceivedRequestsRequest) (*v1.ClearReceivedRequestsResponse, error)
 	// ListReceivedRequests returns what a receiver recorded, the newest first, with the signatures checked.
 	ListReceivedRequests(context.Context, *v1.ListReceivedRequestsRequest) (*v1.ListReceivedRequestsResponse, error)
+	// WatchReceivedRequests streams what a receiver records from now on, in the order of arrival. The first message is empty
+	// and says that nothing is missed from then on.
+	WatchReceivedRequests(context.Context, *v1.WatchReceivedRequestsRequest, *connect.ServerStream[v1.WatchReceivedRequestsResponse]) error
 }
 
 // NewReceiverServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -121,6 +238,34 @@ func NewReceiverServiceHandler(svc ReceiverServiceHandler, opts ...connect.Handl
 		connect.WithSchema(receiverServiceMethods.ByName("CreateReceiver")),
 		connect.WithHandlerOptions(opts...),
 	)
+	receiverServiceListReceiversHandler := connect.NewUnaryHandlerSimple(
+		ReceiverServiceListReceiversProcedure,
+		svc.ListReceivers,
+		connect.WithSchema(receiverServiceMethods.ByName("ListReceivers")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	receiverServiceGetReceiverHandler := connect.NewUnaryHandlerSimple(
+		ReceiverServiceGetReceiverProcedure,
+		svc.GetReceiver,
+		connect.WithSchema(receiverServiceMethods.ByName("GetReceiver")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	receiverServiceDeleteReceiverHandler := connect.NewUnaryHandlerSimple(
+		ReceiverServiceDeleteReceiverProcedure,
+		svc.DeleteReceiver,
+		connect.WithSchema(receiverServiceMethods.ByName("DeleteReceiver")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	receiverServiceClearReceivedRequestsHandler := connect.NewUnaryHandlerSimple(
+		ReceiverServiceClearReceivedRequestsProcedure,
+		svc.ClearReceivedRequests,
+		connect.WithSchema(receiverServiceMethods.ByName("ClearReceivedRequests")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	receiverServiceListReceivedRequestsHandler := connect.NewUnaryHandlerSimple(
 		ReceiverServiceListReceivedRequestsProcedure,
 		svc.ListReceivedRequests,
@@ -128,12 +273,28 @@ func NewReceiverServiceHandler(svc ReceiverServiceHandler, opts ...connect.Handl
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	receiverServiceWatchReceivedRequestsHandler := connect.NewServerStreamHandlerSimple(
+		ReceiverServiceWatchReceivedRequestsProcedure,
+		svc.WatchReceivedRequests,
+		connect.WithSchema(receiverServiceMethods.ByName("WatchReceivedRequests")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/holdfast.v1.ReceiverService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ReceiverServiceCreateReceiverProcedure:
 			receiverServiceCreateReceiverHandler.ServeHTTP(w, r)
+		case ReceiverServiceListReceiversProcedure:
+			receiverServiceListReceiversHandler.ServeHTTP(w, r)
+		case ReceiverServiceGetReceiverProcedure:
+			receiverServiceGetReceiverHandler.ServeHTTP(w, r)
+		case ReceiverServiceDeleteReceiverProcedure:
+			receiverServiceDeleteReceiverHandler.ServeHTTP(w, r)
+		case ReceiverServiceClearReceivedRequestsProcedure:
+			receiverServiceClearReceivedRequestsHandler.ServeHTTP(w, r)
 		case ReceiverServiceListReceivedRequestsProcedure:
 			receiverServiceListReceivedRequestsHandler.ServeHTTP(w, r)
+		case ReceiverServiceWatchReceivedRequestsProcedure:
+			receiverServiceWatchReceivedRequestsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -147,6 +308,26 @@ func (UnimplementedReceiverServiceHandler) CreateReceiver(context.Context, *v1.C
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.ReceiverService.CreateReceiver is not implemented"))
 }
 
+func (UnimplementedReceiverServiceHandler) ListReceivers(context.Context, *v1.ListReceiversRequest) (*v1.ListReceiversResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.ReceiverService.ListReceivers is not implemented"))
+}
+
+func (UnimplementedReceiverServiceHandler) GetReceiver(context.Context, *v1.GetReceiverRequest) (*v1.GetReceiverResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.ReceiverService.GetReceiver is not implemented"))
+}
+
+func (UnimplementedReceiverServiceHandler) DeleteReceiver(context.Context, *v1.DeleteReceiverRequest) (*v1.DeleteReceiverResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.ReceiverService.DeleteReceiver is not implemented"))
+}
+
+func (UnimplementedReceiverServiceHandler) ClearReceivedRequests(context.Context, *v1.ClearReceivedRequestsRequest) (*v1.ClearReceivedRequestsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.ReceiverService.ClearReceivedRequests is not implemented"))
+}
+
 func (UnimplementedReceiverServiceHandler) ListReceivedRequests(context.Context, *v1.ListReceivedRequestsRequest) (*v1.ListReceivedRequestsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.ReceiverService.ListReceivedRequests is not implemented"))
+}
+
+func (UnimplementedReceiverServiceHandler) WatchReceivedRequests(context.Context, *v1.WatchReceivedRequestsRequest, *connect.ServerStream[v1.WatchReceivedRequestsResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("holdfast.v1.ReceiverService.WatchReceivedRequests is not implemented"))
 }
