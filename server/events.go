@@ -85,6 +85,9 @@ func (h *events) publishOne(ctx context.Context, in *holdfastv1.Event) *holdfast
 	if public, ok := errors.AsType[*connect.Error](h.errors.public(ctx, procedurePublishAll, err)); ok {
 		shown.Code, shown.Message = public.Code().String(), public.Message()
 	}
+	if coded, ok := errors.AsType[*holdfast.Error](err); ok && len(coded.Violations) > 0 {
+		shown.Message = (&holdfast.Error{Message: shown.Message, Violations: coded.Violations}).Error() // there are no details here
+	}
 	return &holdfastv1.PublishedEvent{EventId: in.GetId(), Error: shown}
 }
 
