@@ -2,6 +2,7 @@ package telemetry_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,10 +31,15 @@ func BenchmarkTraceOfADelivery(b *testing.B) {
 	traces, err := telemetry.NewTraces(telemetry.TracesConfig{Endpoint: "127.0.0.1:1"}, zap.NewNop())
 	require.NoError(b, err)
 	b.Cleanup(func() { traces.Stop(context.WithoutCancel(b.Context())) })
-	e := &holdfast.Event{Type: "job_submitted", Data: []byte(`{"job_id":"j","workflow_id":"w","payload":{"prompt":"x"}}`)}
 	a := &holdfast.Attempt{Success: true, ResponseStatus: 200, WebhookID: "wh_1"}
-	b.ReportAllocs()
-	for b.Loop() {
-		traces.Attempt(e, a)
+	for name, words := range map[string]int{"small": 1, "256KiB": 16 << 10} {
+		prompt := strings.Repeat(`lorem ipsum \"x\" `, words)
+		e := &holdfast.Event{Type: "job_submitted", Data: []byte(`{"job_id":"j","workflow_id":"w","payload":{"prompt":"` + prompt + `"}}`)}
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				traces.Attempt(e, a)
+			}
+		})
 	}
 }

@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -81,20 +80,15 @@ func (t *Traces) Attempt(e *holdfast.Event, a *holdfast.Attempt) {
 	if t == nil {
 		return
 	}
-	var ids struct {
-		Workflow json.RawMessage `json:"workflow_id"`
-		Job      json.RawMessage `json:"job_id"`
-		Customer json.RawMessage `json:"customer_id"`
-	}
-	_ = json.Unmarshal(e.Data, &ids) // what cannot be read is unknown
+	ids := idsOf(e.Data)
 	attributes := []attribute.KeyValue{
 		attribute.String("event_type", e.Type),
-		attribute.String("job_id", known(ids.Workflow)), // EMPROPS calls a workflow a job, and a job a step
-		attribute.String("step_id", known(ids.Job)),
+		attribute.String("job_id", ids.workflow), // EMPROPS calls a workflow a job, and a job a step
+		attribute.String("step_id", ids.job),
 		attribute.String("service", "Job_Q_Webhook"),
 		attribute.String("deployment.platform", "railway"),
 		attribute.String("webhook_id", a.WebhookID),
-		attribute.String("customer_id", known(ids.Customer)),
+		attribute.String("customer_id", ids.customer),
 		attribute.String("http_status", strconv.Itoa(a.ResponseStatus)),
 	}
 	if a.Success {
@@ -143,16 +137,4 @@ func (t *Traces) Stop(ctx context.Context) {
 		defer cancel()
 		_ = t.provider.Shutdown(ctx) // see quiet
 	}
-}
-
-// known is a value as text; "unknown" when it is absent, null or empty.
-func known(v json.RawMessage) string {
-	var text string
-	if json.Unmarshal(v, &text) != nil {
-		text = string(v)
-	}
-	if text == "" || text == "null" {
-		return "unknown"
-	}
-	return text
 }
