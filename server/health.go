@@ -74,10 +74,11 @@ func mountMetrics(mux *http.ServeMux, metrics http.Handler) {
 	}
 }
 
-// NewHealth returns a handler of health and metrics alone, for processes without an API.
-func NewHealth(c Checker, metrics http.Handler) http.Handler {
+// NewHealth returns a handler of health and metrics alone, for processes without an API. health answers GET /health.
+func NewHealth(c Checker, metrics, health http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mountHealth(mux, c, serviceNames())
 	mountMetrics(mux, metrics)
+	mux.Handle("GET /health", health)
 	return mux
 }

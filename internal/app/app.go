@@ -30,6 +30,7 @@ import (
 	"github.com/emprops/holdfast/internal/temporalclient"
 	"github.com/emprops/holdfast/internal/testevents"
 	"github.com/emprops/holdfast/server"
+	"github.com/emprops/holdfast/server/rest"
 	"github.com/emprops/holdfast/worker"
 	"github.com/emprops/holdfast/workflows"
 )
@@ -231,7 +232,7 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 func (a *App) Start(context.Context) error {
 	handler := a.http
 	if handler == nil {
-		handler = server.NewHTTPServer(server.NewHealth(a.health, a.observed.Handler()), a.logger)
+		handler = server.NewHTTPServer(server.NewHealth(a.health, a.observed.Handler(), rest.NewHealth(a.restDeps())), a.logger)
 		a.http = handler
 	}
 	listener, err := net.Listen("tcp", a.cfg.HTTP.Listen)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/emprops/holdfast/internal/app"
 	"github.com/emprops/holdfast/internal/config"
 	"github.com/emprops/holdfast/internal/emprops/standin"
 	"github.com/emprops/holdfast/internal/testkit"
@@ -104,6 +105,10 @@ func TestD43_HealthDegradesWithRedisAndRecovers(t *testing.T) {
 	status, _ := n.readiness(t)
 	require.Equal(t, http.StatusServiceUnavailable, status, "readiness says the same")
 	require.NotContains(t, fmt.Sprint(got), "127.0.0.1:", "an answer to everybody names no hosts")
+	_, metrics := n.get(t, "/metrics")
+	require.Contains(t, metrics, "\nholdfast_component_up{component=\"redis\"} 0\n")
+	require.Contains(t, metrics, "\nholdfast_ready 0\n")
+	require.NotContains(t, metrics, "\nholdfast_deliveries{", "what is not known is not zero")
 
 	require.NoError(t, c.redis.Restart(t.Context()))
 	awaitHealth(t, n, "a healthy node again", func(h map[string]any) bool {
@@ -126,4 +131,16 @@ func TestD43_HealthAnswersBeforeRedisDoes(t *testing.T) {
 	defer cancel()
 	require.NoError(t, n.WaitReady(ready))
 	awaitHealth(t, n, "a healthy node", func(h map[string]any) bool { return h["status"] == "ok" })
+}
+
+func TestD43_AWorkerHasTheSameHealth(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	n := c.node()
+	n.register(t, testkit.NewReceiver(t).URL(), "job_submitted")
+	worker := c.startAs(app.Roles{Worker: true})
+	got := awaitHealth(t, worker, "a healthy worker", func(h map[string]any) bool { return h["status"] == "ok" })
+	require.InDelta(t, 1, inside(t, got, "processor")["active_webhooks"], 0)
+	require.NoError(t, c.redis.Kill())
+	awaitHealth(t, worker, "a degraded worker", func(h map[string]any) bool { return h["status"] == "degraded" })
 }

@@ -9,18 +9,24 @@ import (
 
 // restAPI is the original's API over the same operations.
 func (a *App) restAPI(d *server.Deps) http.Handler {
-	return rest.New(rest.Deps{
-		Registrations: d.Registrations, Webhooks: d.Webhooks, Tests: d.Tests, Control: d.Control, Operations: d.Operations,
-		History: a.store, Receivers: testReceivers{a.store}, Sessions: sessions{a.store}, Logger: a.logger,
-		Checker: a.health,
-		Ingress: func() rest.IngressCounts {
-			if a.ingress == nil {
-				return rest.IngressCounts{}
-			}
-			return rest.IngressCounts(a.ingress.Stats())
-		},
-	}, rest.Options{
-		PublicURL: a.cfg.BaseURL, RetryPolicy: a.cfg.Delivery.Retry.Policy(), ShowSecrets: a.cfg.Security.ShowSecrets,
-		Version: a.version, PlatformMode: a.cfg.EMPROPS.Mode,
-	})
+	deps, options := a.restDeps()
+	deps.Registrations, deps.Webhooks, deps.Tests, deps.Control = d.Registrations, d.Webhooks, d.Tests, d.Control
+	return rest.New(deps, options)
+}
+
+// restDeps is what there is in every role.
+func (a *App) restDeps() (rest.Deps, rest.Options) {
+	return rest.Deps{
+			Operations: a.operations, History: a.store, Receivers: testReceivers{a.store}, Sessions: sessions{a.store},
+			Logger: a.logger, Checker: a.health,
+			Ingress: func() rest.IngressCounts {
+				if a.ingress == nil {
+					return rest.IngressCounts{}
+				}
+				return rest.IngressCounts(a.ingress.Stats())
+			},
+		}, rest.Options{
+			PublicURL: a.cfg.BaseURL, RetryPolicy: a.cfg.Delivery.Retry.Policy(), ShowSecrets: a.cfg.Security.ShowSecrets,
+			Version: a.version, PlatformMode: a.cfg.EMPROPS.Mode,
+		}
 }

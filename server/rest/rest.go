@@ -99,6 +99,11 @@ func New(d Deps, o Options) http.Handler {
 	return lenientPaths(mux, words)
 }
 
+// NewHealth returns the handler of /health alone, for processes without an API. Of d it needs Operations, Ingress and Checker.
+func NewHealth(d Deps, o Options) http.Handler {
+	return http.HandlerFunc((&api{d, o, time.Now}).health)
+}
+
 // lenientPaths has routes found whatever the case of their words and with a slash at their end (CONTRACT 1). Ids keep theirs.
 func lenientPaths(next http.Handler, words map[string]bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
