@@ -67,9 +67,14 @@ func NewMetrics(version string, state StateFunc) *Metrics {
 	return m
 }
 
+// scrapesAtOnce bounds scrapes under way, each of which asks for the state; one more is answered 503.
+const scrapesAtOnce = 4
+
 // Handler answers scrapes in the formats of Prometheus.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, EnableOpenMetrics: true})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		Registry: m.registry, EnableOpenMetrics: true, MaxRequestsInFlight: scrapesAtOnce,
+	})
 }
 
 // Attempt counts a request to a receiver.
