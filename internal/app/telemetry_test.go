@@ -151,47 +151,55 @@ func TestD46_ACollectorSeesWhatHappens(t *testing.T) {
 // Telemetry that cannot be handed over is no reason to do anything else worse (D25).
 func TestD25_ACollectorThatIsAwayHarmsNothing(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t)
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, closed.Close())
-	n := c.node(func(cfg *config.Config) { cfg.Telemetry.OTLPEndpoint = "http://" + closed.Addr().String() })
-	receiver := testkit.NewReceiver(t)
-	id := n.register(t, receiver.URL(), "job_submitted").GetWebhook().GetId()
-	for range 20 {
-		n.publish(t, "job_submitted", `{}`)
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = silent.Close() })
+	for name, collector := range map[string]net.Listener{"closed": closed, "silent": silent} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t)
+			n := c.node(func(cfg *config.Config) { cfg.Telemetry.OTLPEndpoint = "http://" + collector.Addr().String() })
+			receiver := testkit.NewReceiver(t)
+			id := n.register(t, receiver.URL(), "job_submitted").GetWebhook().GetId()
+			for range 20 {
+				n.publish(t, "job_submitted", `{}`)
+			}
+			arrived(t, receiver, 20)
+			c.stats(c.store(), id, 20)
+			requireNoneOpen(t, c)
+			require.Len(t, receiver.Requests(), 20, "nothing was sent again")
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			require.NoError(t, n.Stop(ctx))
+		})
 	}
-	arrived(t, receiver, 20)
-	c.stats(c.store(), id, 20)
-	requireNoneOpen(t, c)
-	require.Len(t, receiver.Requests(), 20, "nothing was sent again")
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	require.NoError(t, n.Stop(ctx))
 }
 
-// Each metric that the rules name is one that a node serves.
-func TestPrometheusRulesNameMetricsThatThereAre(t *testing.T) {
+// Each metric that the rules and the dashboard name is one that a node serves.
+func TestRulesAndDashboardNameMetricsThatThereAre(t *testing.T) {
 	t.Parallel()
-	rules, err := os.ReadFile("../../deploy/prometheus-rules.yaml")
-	require.NoError(t, err)
 	c := newCluster(t)
 	n := c.node()
-	receiver := testkit.NewReceiver(t)
-	n.register(t, receiver.URL(), "job_submitted")
+	id := n.register(t, testkit.NewReceiver(t).URL(), "job_submitted").GetWebhook().GetId()
 	n.publish(t, "job_submitted", `{}`)
-	arrived(t, receiver, 1)
-	redis := testkit.RedisClient(t, c.redis)
-	report, err := n.operations.CheckConsistency(t.Context(), &holdfastv1.CheckConsistencyRequest{})
+	require.NoError(t, testkit.RedisClient(t, c.redis).Del(t.Context(), "webhooks:active").Err())
+	_, err := n.operations.CheckConsistency(t.Context(), &holdfastv1.CheckConsistencyRequest{}) // which finds drift
 	require.NoError(t, err)
-	require.True(t, report.GetReport().GetConsistent())
-	require.NoError(t, redis.Del(t.Context(), "webhooks:active").Err())
-	_, err = n.operations.CheckConsistency(t.Context(), &holdfastv1.CheckConsistencyRequest{}) // which finds drift
+	_, err = n.webhooks.DisconnectWebhook(t.Context(), &holdfastv1.DisconnectWebhookRequest{Id: id}) // which is an alert
 	require.NoError(t, err)
-	_, metrics := n.get(t, "/metrics")
-	names := regexp.MustCompile(`holdfast_\w+`).FindAllString(string(rules), -1)
-	require.Greater(t, len(names), 8)
-	for _, name := range names {
-		require.Contains(t, metrics, "\n"+name, name)
+	for file, least := range map[string]int{"prometheus-rules.yaml": 8, "grafana-dashboard.json": 14} {
+		text, err := os.ReadFile("../../deploy/" + file)
+		require.NoError(t, err)
+		names := regexp.MustCompile(`\b(holdfast|process|go)_\w+`).FindAllString(string(text), -1)
+		require.Greater(t, len(names), least)
+		for _, name := range slices.Compact(slices.Sorted(slices.Values(names))) {
+			awaitTrue(t, name+" of "+file, func() bool {
+				_, metrics := n.get(t, "/metrics")
+				return strings.Contains(metrics, "\n"+name+"{") || strings.Contains(metrics, "\n"+name+" ")
+			})
+		}
 	}
 }
