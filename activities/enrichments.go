@@ -9,7 +9,8 @@ import (
 
 // Enricher completes events whose message only refers to a part of what receivers are to get.
 type Enricher interface {
-	// Enrich adds that part to the event. CodeRejected: it can never be added; every other error: perhaps later.
+	// Enrich adds that part to the event. CodeRejected and CodeNotFound: it can never be added; every other error: perhaps
+	// later.
 	Enrich(ctx context.Context, e *holdfast.Event) error
 	// Without marks an event that goes without that part, because of the error Enrich gave.
 	Without(e *holdfast.Event, because error) error
@@ -40,7 +41,8 @@ type Enrichment struct {
 func (a *Enrichments) PublishEnriched(ctx context.Context, in Enrichment) error {
 	event := in.Event
 	if err := a.Enricher.Enrich(ctx, &event); err != nil {
-		if holdfast.ErrorCode(err) != holdfast.CodeRejected && a.Now().UnixMilli() < in.GiveUpAt {
+		never := holdfast.ErrorCode(err) == holdfast.CodeRejected || holdfast.ErrorCode(err) == holdfast.CodeNotFound
+		if !never && a.Now().UnixMilli() < in.GiveUpAt {
 			return ours(err)
 		}
 		event = in.Event

@@ -22,7 +22,7 @@ import (
 type source struct {
 	now               func() time.Time
 	has, takes        time.Time
-	refuses           bool
+	refuses           holdfast.Code
 	published         []holdfast.Event
 	publishedAt       time.Time
 	asked, notTakenIn int
@@ -31,8 +31,8 @@ type source struct {
 func (s *source) Enrich(_ context.Context, e *holdfast.Event) error {
 	s.asked++
 	switch {
-	case s.refuses:
-		return holdfast.Errorf(holdfast.CodeRejected, "too large")
+	case s.refuses != "":
+		return holdfast.Errorf(s.refuses, "never")
 	case s.now().Before(s.has):
 		return holdfast.Errorf(holdfast.CodeUnavailable, "away")
 	}
@@ -59,14 +59,15 @@ func TestD19_ACompletionWaitsForItsOutputsAndThenGoesWithout(t *testing.T) {
 	const patience = 10 * time.Minute
 	for name, tc := range map[string]struct {
 		has, takes time.Duration // from the start
-		refuses    bool
+		code       holdfast.Code // of EMPROPS' answer, whatever the time
 		data       string
 		from, till time.Duration // when it was published
 	}{
 		"at once":                    {data: `{"with":true}`, till: time.Second},
 		"EMPROPS is back in time":    {has: 4 * time.Minute, data: `{"with":true}`, from: 4 * time.Minute, till: 5 * time.Minute},
 		"EMPROPS is away for a day":  {has: 24 * time.Hour, data: `{"without":"unavailable"}`, from: patience, till: patience + time.Minute},
-		"the outputs cannot be sent": {refuses: true, data: `{"without":"rejected"}`, till: time.Second},
+		"EMPROPS does not know it":   {code: holdfast.CodeNotFound, data: `{"without":"not_found"}`, till: time.Second},
+		"the outputs cannot be sent": {code: holdfast.CodeRejected, data: `{"without":"rejected"}`, till: time.Second},
 		"nobody takes it for a day":  {takes: 24 * time.Hour, data: `{"with":true}`, from: 24 * time.Hour, till: 25 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -76,7 +77,7 @@ func TestD19_ACompletionWaitsForItsOutputsAndThenGoesWithout(t *testing.T) {
 			env := suite.NewTestWorkflowEnvironment()
 			env.RegisterWorkflowWithOptions(workflows.Enrichment, workflow.RegisterOptions{Name: workflows.TypeEnrichment})
 			began := env.Now()
-			s := &source{now: env.Now, has: began.Add(tc.has), takes: began.Add(tc.takes), refuses: tc.refuses}
+			s := &source{now: env.Now, has: began.Add(tc.has), takes: began.Add(tc.takes), refuses: tc.code}
 			a := &activities.Enrichments{Enricher: s, Publisher: s, Now: env.Now}
 			env.RegisterActivityWithOptions(a.PublishEnriched, activity.RegisterOptions{Name: "PublishEnriched"})
 

@@ -22,7 +22,7 @@ func (p platform) Enrich(ctx context.Context, e *holdfast.Event) error {
 	case err != nil:
 		return err
 	case job.Outputs == nil:
-		return holdfast.Errorf(holdfast.CodeNotFound, "EMPROPS has no outputs of the workflow")
+		return holdfast.Errorf(holdfast.CodeUnavailable, "EMPROPS has no outputs of the workflow yet")
 	}
 	return jobevents.AddOutputs(e, job.Outputs)
 }

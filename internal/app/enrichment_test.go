@@ -86,7 +86,7 @@ func TestD19_WorkflowCompletedGoesWithoutOutputsThatNobodyGives(t *testing.T) {
 	receiver := testkit.NewReceiver(t)
 	n.register(t, receiver.URL(), "workflow_completed")
 	c.setJob(t, "none", `{"id":"none","status":"completed","data":{}}`)
-	for i, tc := range []struct{ workflow, missing string }{{"unknown", "not_found"}, {"none", "not_found"}, {"away", "unavailable"}} {
+	for i, tc := range []struct{ workflow, missing string }{{"unknown", "not_found"}, {"none", "unavailable"}, {"away", "unavailable"}} {
 		require.NoError(t, c.emprops.SetFaults(standin.Faults{Down: tc.workflow == "away"}))
 		c.say(t, 1, "workflow_completed", completed(tc.workflow))
 		data := dataOf(t, arrived(t, receiver, i+1)[i])

@@ -35,8 +35,9 @@ func AddOutputs(e *holdfast.Event, outputs json.RawMessage) error {
 	return nil
 }
 
-// AddOutputsMissing marks a completion whose outputs could not be had: data.outputs_missing is "not_found" (EMPROPS has
-// none), "rejected" (too large, or no JSON) or "unavailable" (EMPROPS could not be asked), by the code of the error.
+// AddOutputsMissing marks a completion whose outputs could not be had: data.outputs_missing is "not_found" (EMPROPS does
+// not know the workflow), "rejected" (too large, or no JSON) or "unavailable" (EMPROPS could not be asked, or has
+// none yet), by the code of the error.
 func AddOutputsMissing(e *holdfast.Event, because holdfast.Code) (err error) {
 	reason := "unavailable"
 	if because == holdfast.CodeNotFound || because == holdfast.CodeRejected {
