@@ -199,3 +199,9 @@ func (k keys) forAdmit(id string) []string { return []string{k.registry(), k.pau
 
 // deliveryChanges is a pub/sub channel: "<webhook id>/<event id>" of each record that changes.
 func (k keys) deliveryChanges() string { return k.prefix + ":deliveries:changes" }
+
+// state is a string: "<since ms>|<digest of the state>" of a subject that nodes agree on, with a lifetime.
+func (k keys) state(digest string) string { return k.prefix + ":state:" + digest }
+
+// brokerJob is a hash of the job broker, which knows no prefix: what it keeps of a job (CONTRACT 5.2).
+func brokerJob(id string) string { return "job:" + id }

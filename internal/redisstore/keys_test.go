@@ -36,7 +36,7 @@ func scripts(k keys) map[string][]string {
 		"pause": k.forPause("wh_1"), "admit": k.forAdmit("wh_1"),
 		"one key each": {k.nodes(), k.event("e"), k.records("wh_1"), k.deliveries(), k.deliveriesOf("wh_2"), k.requests("r")},
 		"together":     k.forPosition(), "mark": k.forMark(), "audit": k.forAudit(), "inspect": k.forInspect(),
-		"repair": k.forRepair(), "digest": k.forDigest(), "alone": {k.alerts(), k.consistency()},
+		"repair": k.forRepair(), "digest": k.forDigest(), "alone": {k.alerts(), k.consistency(), k.state("d")},
 	}
 }
 
