@@ -204,7 +204,9 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 	}
 	if cfg.Ingress.PubSub {
 		publisher := observedPublisher{a.publisher(platform), "broker", a.observed}
-		a.ingress = jobevents.New(a.redis, publisher, jobevents.Options{Logger: a.logger, ProgressInterval: cfg.Ingress.ProgressThrottle})
+		a.ingress = jobevents.New(a.redis, publisher, a.store, a.store, jobevents.Options{
+			Logger: a.logger, ProgressInterval: cfg.Ingress.ProgressThrottle, FinalFailuresOnly: !cfg.Ingress.RetryableFailures,
+		})
 	}
 	if cfg.Ingress.Stream {
 		publisher := observedPublisher{a.publisher(platform), "stream", a.observed}

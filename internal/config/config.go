@@ -149,10 +149,11 @@ type Registry struct {
 
 // Ingress says which sources of events are listened to besides the API.
 type Ingress struct {
-	PubSub           bool          // the job broker's channels (CONTRACT 2)
-	Stream           bool          // the stream of events, prefix + ":events"
-	ProgressThrottle time.Duration // least time between two progress events of one job
-	OutputsPatience  time.Duration // how long a completed workflow's event waits for the outputs that EMPROPS has
+	PubSub            bool          // the job broker's channels (CONTRACT 2)
+	Stream            bool          // the stream of events, prefix + ":events"
+	ProgressThrottle  time.Duration // least time between two progress events of one job
+	RetryableFailures bool          // job_failed also where the job is tried again (CONTRACT 11)
+	OutputsPatience   time.Duration // how long a completed workflow's event waits for the outputs that EMPROPS has
 }
 
 // Node is this process among its like.

@@ -391,6 +391,11 @@ var settings = []setting{
 		at:  func(c *Config) any { return &c.Ingress.ProgressThrottle },
 	},
 	{
+		key: "ingress.retryable_failures", flag: "ingress-retryable-failures", commands: everywhere, def: "true",
+		doc: "send job_failed also for failures of which it is known that the job is tried again",
+		at:  func(c *Config) any { return &c.Ingress.RetryableFailures },
+	},
+	{
 		key: "ingress.outputs_patience", flag: "ingress-outputs-patience", arg: "DURATION",
 		commands: everywhere, def: "10m",
 		doc: "how long workflow_completed waits for outputs that EMPROPS has but does not give, before it is sent without; " +

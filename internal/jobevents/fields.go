@@ -3,14 +3,16 @@ package jobevents
 import (
 	"encoding/json"
 	"strconv"
+	"time"
 
 	"github.com/emprops/holdfast/internal/jsjson"
 )
 
 // message is what a publisher sent: every value in its own bytes, so that numbers and text reach the receiver unchanged.
 type message struct {
-	fields map[string]json.RawMessage
-	stamp  json.RawMessage // the timestamp when truthy, now otherwise (CONTRACT 2.2)
+	channel string
+	fields  map[string]json.RawMessage
+	stamp   json.RawMessage // the timestamp when truthy, now otherwise (CONTRACT 2.2)
 }
 
 // field is one key of an event's data.
@@ -59,13 +61,46 @@ func commonFrom(key string, sources ...string) field {
 // copied is a key that goes along as it is: null, false, 0 and "" too (CONTRACT 4.4).
 func copied(key string) field { return copiedFrom(key, key) }
 
-func copiedFrom(key, source string) field {
+// copiedFrom is copied for a key that publishers spell differently: the first source that the message has counts.
+func copiedFrom(key string, sources ...string) field {
 	return field{key: key, add: func(m *message, data *object) {
-		if v, ok := m.fields[source]; ok {
+		for _, source := range sources {
+			if v, ok := m.fields[source]; ok {
+				data.add(key, v)
+				return
+			}
+		}
+	}}
+}
+
+// numeric is a key that goes along as a number, also where the source spells one as text, and not at all otherwise.
+func numeric(key, source string) field {
+	return field{key: key, add: func(m *message, data *object) {
+		if v := json.RawMessage(text(m.fields[source])); isNumber(v) && json.Valid(v) {
 			data.add(key, v)
 		}
 	}}
 }
+
+// iso is a time as JavaScript's toISOString writes it, whether the source is such a text already or ms: the first source
+// that is a time counts. Without one the key is absent.
+func iso(key string, sources ...string) field {
+	return field{key: key, add: func(m *message, data *object) {
+		for _, source := range sources {
+			v := m.fields[source]
+			if source == stampOf {
+				v = m.stamp
+			}
+			if ms, ok := instant(text(v)); ok {
+				data.add(key, jsjson.AppendString(nil, time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z")))
+				return
+			}
+		}
+	}}
+}
+
+// stampOf is the source of a message's time, or of now where it has none.
+const stampOf = "\x00timestamp"
 
 // either takes the source when truthy and else the other one as it is, as JavaScript's || does.
 func either(key, source, other string) field {
@@ -85,6 +120,18 @@ func defaulted(key, literal string) field {
 			data.add(key, v)
 		} else {
 			data.add(key, json.RawMessage(literal))
+		}
+	}}
+}
+
+// number0 is defaulted for a number of which 0 is no less a value than others.
+func number0(key, literal string) field {
+	otherwise := defaulted(key, literal)
+	return field{key: key, add: func(m *message, data *object) {
+		if v := m.fields[key]; isNumber(v) {
+			data.add(key, v)
+		} else {
+			otherwise.add(m, data)
 		}
 	}}
 }

@@ -17,15 +17,18 @@ const (
 
 // work publishes what is queued until the queue is closed and empty.
 func (s *Subscriber) work(ctx context.Context) {
-	for e := range s.queue.events {
-		s.publish(ctx, e)
-		s.queue.done(e)
+	for i := range s.queue.events {
+		weight := s.queue.weight(i)
+		s.publish(ctx, i)
+		s.queue.done(weight)
 	}
 }
 
 // publish hands one event over. Pub/sub will not repeat it, so it is tried until the publisher takes it, refuses it for
 // good, or ctx is done.
-func (s *Subscriber) publish(ctx context.Context, e *holdfast.Event) {
+func (s *Subscriber) publish(ctx context.Context, i item) {
+	e := i.event
+	s.jobs.complete(ctx, e)
 	waits := false
 	defer func() {
 		if waits && s.retrying.Add(-1) == 0 {
@@ -33,9 +36,14 @@ func (s *Subscriber) publish(ctx context.Context, e *holdfast.Event) {
 		}
 	}()
 	for backoff := firstBackoff; ; backoff = min(2*backoff, maxBackoff) {
-		err := s.publisher.PublishMessage(ctx, e)
-		if err == nil {
+		sent, err := s.handOver(ctx, &i)
+		switch {
+		case err != nil:
+		case sent:
 			s.counters.processed.Add(1)
+			return
+		default:
+			s.counters.skipped.Add(1)
 			return
 		}
 		if ctx.Err() != nil {
@@ -58,6 +66,21 @@ func (s *Subscriber) publish(ctx context.Context, e *holdfast.Event) {
 		}
 		pause(ctx, max(backoff, retryAfter(err)))
 	}
+}
+
+// handOver publishes an event that is to be sent.
+func (s *Subscriber) handOver(ctx context.Context, i *item) (sent bool, err error) {
+	if i.settle != nil {
+		wanted, err := i.settle(ctx)
+		if !wanted || err != nil {
+			return false, err
+		}
+		i.settle = nil
+	}
+	if s.options.FinalFailuresOnly && willRetry(i.event) {
+		return false, nil
+	}
+	return true, s.publisher.PublishMessage(ctx, i.event)
 }
 
 // retryAfter is the wish of the publisher, bounded so that a wrong one cannot stall a worker.

@@ -6,7 +6,7 @@ import "sync/atomic"
 type Stats struct {
 	Received  int64
 	Processed int64 // the publisher took the event
-	Skipped   int64 // no event for it: no mapping, a repeated completion, or newer progress took its place
+	Skipped   int64 // no event of its own: no mapping, repeated, nothing new, part of another, or not wanted
 	Failed    int64 // not understood, refused by the publisher, or left over at the stop
 }
 

@@ -20,6 +20,13 @@ type Publisher interface {
 	PublishMessage(ctx context.Context, e *holdfast.Event) error
 }
 
+// Agreement is what the replicas share, so that they see one event where each has heard something else.
+type Agreement interface {
+	// Since tells since when, in ms, a subject is in a state: at, when that is news. States older than the one that is known
+	// change nothing. What nobody asks about for as long as keep is forgotten. CodeUnavailable.
+	Since(ctx context.Context, subject, state string, at int64, keep time.Duration) (since int64, err error)
+}
+
 // Options tune a Subscriber; zero values take the defaults.
 type Options struct {
 	Logger           *zap.Logger
@@ -27,12 +34,17 @@ type Options struct {
 	QueueLen         int           // events that wait for a worker; 8192
 	QueueBytes       int           // weight of the events that wait or are being published; 64 MiB
 	ProgressInterval time.Duration // at most one progress event per job and interval (CONTRACT 2.13); 1 s
-	Heartbeat        time.Duration // silence after which the connection is probed; 5 s
+	FailureWait      time.Duration // how long a failure's first message waits for the second (CONTRACT 2.6); 300 ms
+	// FinalFailuresOnly leaves out failures of which it is known that the job is tried again (CONTRACT 11).
+	FinalFailuresOnly bool
+	Heartbeat         time.Duration // silence after which the connection is probed; 5 s
 }
 
 const (
 	throttledJobs  = 100_000
 	throttledBytes = 32 << 20
+	failingJobs    = 20_000
+	failedBytes    = 16 << 20
 )
 
 func (o Options) withDefaults() Options {
@@ -51,6 +63,9 @@ func (o Options) withDefaults() Options {
 	if o.ProgressInterval <= 0 {
 		o.ProgressInterval = time.Second
 	}
+	if o.FailureWait <= 0 {
+		o.FailureWait = 300 * time.Millisecond
+	}
 	if o.Heartbeat <= 0 {
 		o.Heartbeat = 5 * time.Second
 	}
@@ -61,11 +76,14 @@ func (o Options) withDefaults() Options {
 type Subscriber struct {
 	client    redis.UniversalClient
 	publisher Publisher
+	agreement Agreement
 	options   Options
 	log       *zap.Logger
 
 	queue    *queue
 	throttle *Throttle
+	failures *failures
+	jobs     *jobs
 	counters counters
 	retrying atomic.Int64 // events that the publisher could not take yet
 
@@ -78,16 +96,17 @@ type Subscriber struct {
 	stopped bool
 	hearing context.CancelFunc // ends intake
 	working context.CancelFunc // ends publishing
-	intake  sync.WaitGroup     // listener and throttle
+	intake  sync.WaitGroup     // listener, throttle and failures
 	workers sync.WaitGroup
 }
 
 // New makes a subscriber; nothing happens before Start.
-func New(client redis.UniversalClient, p Publisher, options Options) *Subscriber {
+func New(client redis.UniversalClient, p Publisher, a Agreement, j Jobs, options Options) *Subscriber {
 	o := options.withDefaults()
 	return &Subscriber{
-		client: client, publisher: p, options: o, log: o.Logger, ready: make(chan struct{}),
+		client: client, publisher: p, agreement: a, options: o, log: o.Logger, ready: make(chan struct{}),
 		queue: newQueue(o.QueueLen, o.QueueBytes), throttle: NewThrottle(o.ProgressInterval, throttledJobs, throttledBytes),
+		failures: newFailures(o.FailureWait, failingJobs, failedBytes), jobs: newJobs(j),
 	}
 }
 
@@ -107,15 +126,15 @@ func (s *Subscriber) Start(ctx context.Context) error {
 	for range s.options.Workers {
 		s.workers.Go(func() { s.work(working) })
 	}
-	send := func(e *holdfast.Event) { s.push(working, e) }
-	s.intake.Go(func() { s.throttle.Run(hearing, send) })
+	s.intake.Go(func() { s.throttle.Run(hearing, func(e *holdfast.Event) { s.push(working, item{event: e}) }) })
+	s.intake.Go(func() { s.failures.run(hearing, func(f *failure) { s.push(working, s.failed(f)) }) })
 	s.intake.Go(func() {
 		s.listen(hearing, func(channel, payload string) { s.take(working, channel, payload) })
 	})
 	return nil
 }
 
-// Stop ends the subscription and hands over everything that was heard, progress that still waits included. When ctx ends
+// Stop ends the subscription and hands over everything that was heard, what still waits included. When ctx ends
 // first, what is left counts as failed and the error, CodeUnavailable, tells how many events that are. Stop waits for the
 // publisher's calls. Stopping twice or unstarted does nothing.
 func (s *Subscriber) Stop(ctx context.Context) error {
@@ -134,7 +153,10 @@ func (s *Subscriber) Stop(ctx context.Context) error {
 	pushing, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for _, e := range s.throttle.Flush() {
-		s.push(pushing, e)
+		s.push(pushing, item{event: e})
+	}
+	for _, f := range s.failures.flush() {
+		s.push(pushing, s.failed(f))
 	}
 	close(s.queue.events)
 	s.workers.Wait()
@@ -176,7 +198,8 @@ func (s *Subscriber) take(ctx context.Context, channel, payload string) {
 		s.counters.skipped.Add(1)
 		return
 	}
-	if channel == channelProgress && m.job != "" {
+	switch {
+	case channel == channelProgress && m.job != "":
 		switch s.throttle.Offer(m.job, m.event, now) {
 		case Pass:
 		case PassAndReplaced:
@@ -187,12 +210,24 @@ func (s *Subscriber) take(ctx context.Context, channel, payload string) {
 			s.counters.skipped.Add(1)
 			return
 		}
+	case halfOf(m) != whole:
+		ended, counted := s.failures.offer(m, now)
+		if counted {
+			s.counters.skipped.Add(1)
+		}
+		for _, f := range ended {
+			s.push(ctx, s.failed(f))
+		}
+		return
+	case m.event.Type == machineStatus:
+		s.push(ctx, s.changed(m))
+		return
 	}
-	s.push(ctx, m.event)
+	s.push(ctx, item{event: m.event})
 }
 
-func (s *Subscriber) push(ctx context.Context, e *holdfast.Event) {
-	if !s.queue.push(ctx, e) {
+func (s *Subscriber) push(ctx context.Context, i item) {
+	if !s.queue.push(ctx, i) {
 		s.counters.lost.Add(1)
 		s.counters.failed.Add(1)
 	}

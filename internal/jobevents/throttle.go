@@ -145,6 +145,12 @@ func (t *Throttle) Flush() []*holdfast.Event {
 
 // Run calls send for every event whose window ends, until ctx is done.
 func (t *Throttle) Run(ctx context.Context, send func(*holdfast.Event)) {
+	release(ctx, t.wake, t.Due, send)
+}
+
+// release sends what is due whenever there is something, until ctx is done. due tells when to ask next, zero for not before
+// wake says that there is something new.
+func release[E any](ctx context.Context, wake <-chan struct{}, due func(time.Time) ([]E, time.Time), send func(E)) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -152,10 +158,10 @@ func (t *Throttle) Run(ctx context.Context, send func(*holdfast.Event)) {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-		case <-t.wake:
+		case <-wake:
 		}
-		events, next := t.Due(time.Now())
-		for _, e := range events {
+		all, next := due(time.Now())
+		for _, e := range all {
 			send(e)
 		}
 		if !next.IsZero() {

@@ -18,25 +18,34 @@ var payloads = map[string]string{
 	"job_submitted": `{` + jobKeys + `,"current_step":3,"job_status":"pending","priority":100,` +
 		`"payload":{"test_data":"This is a test webhook","workflow":"test_workflow"},` +
 		`"requirements":{"hardware":{"gpu_memory_gb":8},"models":["test_model"]},"customer_id":"test_customer_123",` +
-		`"submitted_at":"$time","status":"pending"}`,
-	"update_job_progress": `{` + jobKeys + `,"current_step":"Test step","progress":45,` +
-		`"progress_message":"Processing test job","status":"in_progress","estimated_completion":"$later"}`,
+		`"submitted_at":"$time","submitted_at_iso":"$time","status":"pending",` + stepKeys + `}`,
+	"update_job_progress": `{` + jobKeys + `,"current_step":"Test step","progress":45,"status":"in_progress",` +
+		`"progress_message":"Processing test job","estimated_completion":"$later","step_label":"Test step","sampling_steps":5,` +
+		`"updated_at":"$time",` + stepKeys + `}`,
 	"complete_job": `{` + jobKeys + `,"current_step":3,"result":{"output":"Test job completed","files":["test_output.png"],"duration_ms":5000},` +
-		`"completed_at":$ms,"progress":100,"status":"completed","message":"Test job completed"}`,
+		`"completed_at":$ms,"completed_at_iso":"$time","progress":100,"status":"completed","message":"Test job completed",` +
+		`"customer_id":"test_customer_123","retry_verification":false,"retry_attempt":$ms,` + stepKeys + `}`,
 	"job_failed": `{` + jobKeys + `,"current_step":3,"error":"Test error: this is a simulated failure","failed_at":"$time",` +
-		`"status":"failed","can_retry":false,"retry_count":3}`,
+		`"failed_at_iso":"$time","status":"failed","can_retry":false,"will_retry":false,"retry_count":3,` + stepKeys + `}`,
 	"cancel_job": `{"job_id":"$job","worker_id":"$worker","cancelled_at":"$time",` +
-		`"reason":"Test cancellation","cancelled_by":"test_user"}`,
+		`"reason":"Test cancellation","cancelled_by":"test_user","status":"cancelled","job_type":"comfyui","machine_id":"$machine",` +
+		`"workflow_id":"$workflow","workflow_priority":100,"workflow_datetime":$ms,"total_steps":5,"current_step":3,` + stepKeys + `}`,
 	"worker_status": `{"worker_id":"$worker","machine_id":"$machine","status":"busy","previous_status":"idle",` +
 		`"capabilities":["comfyui","simulation"],"current_job_id":"$job"}`,
 	"machine_status": `{"machine_id":"$machine","status":"ready","health":"healthy","worker_count":2,` +
-		`"services":["comfyui","simulation"],"startup_time":15000}`,
-	"workflow_submitted": `{"workflow_id":"$workflow","workflow_priority":100,"workflow_datetime":$ms,"total_steps":5,"job_type":"comfyui",` + plainKeys + `}`,
+		`"services":["comfyui","simulation"],"startup_time":15000,"update_type":"machine_ready"}`,
+	"workflow_submitted": `{"workflow_id":"$workflow","workflow_priority":100,"workflow_datetime":$ms,"total_steps":5,"job_type":"comfyui",` +
+		`"timestamp":$ms,"first_job_id":"$job","customer_id":"test_customer_123","service_required":"comfyui",` +
+		`"workflow_type":"multi_step",` + plainKeys + `}`,
 	"workflow_completed": `{"workflow_id":"$workflow","timestamp":$ms,"status":"completed","completed_at":"$time","verified":true,` +
 		`"workflow_details":{"id":"$workflow","name":"Test workflow","job_type":"comfyui","status":"completed",` +
-		`"progress":100,"created_at":"$time","completed_at":"$time"},` + plainKeys + `}`,
+		`"progress":100,"created_at":"$time","completed_at":"$time"},"outputs_available":true,"outputs_count":1,` +
+		`"workflow_output_verified_at":"$time","outputs":[{"id":"test_output","url":"https://example.com/test_output.png"}],` +
+		`"manual_trigger":false,"trigger_source":"test","attestations_available":{"api_attestation":false,"worker_attestations":false},` +
+		plainKeys + `}`,
 	"workflow_failed": `{"worker_id":"$worker","workflow_id":"$workflow","total_steps":5,"timestamp":$ms,"failed_job_id":"$job",` +
-		`"failed_at_step":3,"error":"Test error: this is a simulated failure","failed_at":$ms,"workflow_type":"multi_step",` + plainKeys + `}`,
+		`"failed_at_step":3,"error":"Test error: this is a simulated failure","failed_at":$ms,"workflow_type":"multi_step",` +
+		`"failed_at_iso":"$time","manual_trigger":false,"trigger_source":"test","job_type":"comfyui",` + plainKeys + `}`,
 }
 
 const (
@@ -44,6 +53,8 @@ const (
 	// (CONTRACT 2.2, 2.4).
 	jobKeys = `"job_id":"$job","job_type":"comfyui","worker_id":"$worker","machine_id":"$machine","workflow_id":"$workflow",` +
 		`"workflow_priority":100,"workflow_datetime":$ms,"total_steps":5`
+	// stepKeys tell a job's place in its workflow in every event of a job.
+	stepKeys = `"workflow_step":3,"workflow_total_steps":5`
 	// plainKeys are all that the original's test events of workflows, and of types it does not know, have.
 	plainKeys = `"job_id":"$job","test_event_type":"$type","message":"Test event for $type"`
 )
