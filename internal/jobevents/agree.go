@@ -14,36 +14,38 @@ const (
 	keepMachine = 24 * time.Hour
 )
 
-// failed is the event of a failure. Its two messages have nothing in common that tells this failure of the job from the
+// failed sends the event of a failure. Its two messages have nothing in common that tells this failure of the job from the
 // next, and the base worker's no time. So the replicas agree on when the job's failure number n was first heard of; the
 // number is how many each has heard of lately. Whichever message a replica heard, and whether it found them to be twins in
-// time, it gives the same id.
-func (s *Subscriber) failed(f *failure) item {
-	e := f.event
-	if f.number == 0 {
-		return item{event: e}
+// time, it gives the same id. A replica that began to listen between two failures of a job counts otherwise: then the second
+// can be delivered twice, once for each count.
+func (s *Subscriber) failed(ctx context.Context, f *failure) {
+	i := item{event: f.event}
+	switch {
+	case f.late:
+		s.counters.skipped.Add(1)
+		return
+	case f.number > 0:
+		what := f.job + "\x00" + text(f.fields["error"]) + "\x00" + strconv.Itoa(f.number)
+		i.settle = func(ctx context.Context) (bool, error) {
+			since, err := s.agreement.Since(ctx, channelFailed+"\x00"+what, "", i.event.Timestamp, keepFailure)
+			i.event.ID = holdfast.DerivedEventID(since, channelFailed, what)
+			return true, err
+		}
 	}
-	what := f.job + "\x00" + text(f.fields["error"]) + "\x00" + strconv.Itoa(f.number)
-	return item{event: e, settle: func(ctx context.Context) (bool, error) {
-		since, err := s.agreement.Since(ctx, channelFailed+"\x00"+what, "", e.Timestamp, keepFailure)
-		e.ID = holdfast.DerivedEventID(since, channelFailed, what)
-		return true, err
-	}}
+	s.push(ctx, i)
 }
 
-// changed is the event of a machine's message, sent when the machine says something new: by what all replicas have heard
+// changed sends the event of a machine's message when the machine says something new: by what all replicas have heard
 // before, so that one that starts, or was cut off for a while, neither repeats what is known nor misses what has changed.
 // The first message ever is news; so are the end of a start and the beginning of a stop whatever was known.
-func (s *Subscriber) changed(m *mapped) item {
+func (s *Subscriber) changed(ctx context.Context, m *mapped) {
 	e := m.event
-	return item{event: e, settle: func(ctx context.Context) (bool, error) {
-		state, err := m.data(machineState)
-		if err != nil {
-			return false, err
-		}
-		machine := inside(e.Data)["machine_id"]
-		since, err := s.agreement.Since(ctx, machineStatus+"\x00"+string(machine), string(state), e.Timestamp, keepMachine)
-		update := m.updateType()
-		return since == e.Timestamp || update == updateReady || update == updateShutdown, err
-	}}
+	subject := machineStatus + "\x00" + string(inside(e.Data)["machine_id"])
+	state, _ := m.data(machineState) // never fails: it is part of e.Data
+	always := m.updateType() == updateReady || m.updateType() == updateShutdown
+	s.push(ctx, item{event: e, settle: func(ctx context.Context) (bool, error) {
+		since, err := s.agreement.Since(ctx, subject, string(state), e.Timestamp, keepMachine)
+		return always || since == e.Timestamp, err
+	}})
 }

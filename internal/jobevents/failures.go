@@ -29,9 +29,10 @@ func halfOf(m *mapped) half {
 	return baseWorker
 }
 
-// failures makes one event of the two messages of a failure (D14): the first waits a short while for the second. One that
-// comes later still, with the same error, is known as part of an event that was sent. What is held is bounded; beyond the
-// bounds a message is an event at once. It is safe for concurrent use.
+// failures makes one event of the two messages of a failure (D14): the first waits a short while for the second. A second
+// one that is too late for that, with the same error, waits as well: if it finds a twin, they are another failure of the job,
+// and if not, it is part of the one that was sent. What is held is bounded; beyond the bounds a message is an event at
+// once. It is safe for concurrent use.
 type failures struct {
 	wait     time.Duration
 	maxJobs  int
@@ -59,7 +60,8 @@ type failing struct {
 // failure is an event of a failure.
 type failure struct {
 	*mapped
-	number int // which of the job's failures it is, of those lately heard of; 0 when that is not known
+	number int  // which of the job's failures it is, of those lately heard of; 0 when that is not known
+	late   bool // as it seems, part of the one before, which was sent
 }
 
 func newFailures(wait time.Duration, maxJobs, maxBytes int) *failures {
@@ -68,9 +70,9 @@ func newFailures(wait time.Duration, maxJobs, maxBytes int) *failures {
 	}
 }
 
-// offer takes one half of a failure in at an instant; instants must not go back. It returns the events that are complete,
-// and whether the message is part of an event that is counted as another's.
-func (f *failures) offer(m *mapped, now time.Time) (ended []*failure, counted bool) {
+// offer takes one half of a failure in at an instant; instants must not go back. It returns what is complete, and whether
+// the message itself is a part of it, or of what was before.
+func (f *failures) offer(m *mapped, now time.Time) (ended []*failure, part bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.forget(now)
@@ -81,38 +83,34 @@ func (f *failures) offer(m *mapped, now time.Time) (ended []*failure, counted bo
 		}
 		j := &failing{id: m.job}
 		f.jobs[m.job] = f.heard.PushBack(j)
-		return f.begin(j, m, now), false
+		return f.begin(j, m, now, false), false
 	}
 	j := element.Value.(*failing)
 	f.heard.MoveToBack(element)
-	part := halfOf(m)
-	_, repeated := j.parts[part]
+	this := halfOf(m)
+	_, known := j.parts[this]
 	switch {
-	case repeated && part == worker && j.stamp == stampOfFailure(m):
-		return nil, true
-	case !repeated && j.turn != nil:
-		j.parts[part] = m.fields["error"]
+	case known && this == worker && j.stamp == stampOfFailure(m):
+		return nil, true // the same message again
+	case !known && j.turn != nil:
+		j.parts[this], j.late = m.fields["error"], false
 		if merged := merge(j.mapped, m, now); merged != nil {
 			f.bytes += merged.event.Size() - j.event.Size()
 			j.mapped = merged
 		}
 		return []*failure{f.end(j)}, true
-	case !repeated && now.Sub(j.heard) < keepFailure && j.hasError(m.fields["error"]):
-		j.parts[part] = m.fields["error"]
-		return nil, true
-	}
-	if j.turn != nil {
+	case j.turn != nil:
 		ended = append(ended, f.end(j))
 	}
-	return append(ended, f.begin(j, m, now)...), false
+	late := !known && now.Sub(j.heard) < keepFailure && j.hasError(m.fields["error"])
+	return append(ended, f.begin(j, m, now, late)...), false
 }
 
 // begin lets a failure's first message wait, or returns it where there is no room.
-func (f *failures) begin(j *failing, m *mapped, now time.Time) []*failure {
-	part := halfOf(m)
-	j.failure = failure{m, j.number + 1}
+func (f *failures) begin(j *failing, m *mapped, now time.Time, late bool) []*failure {
+	j.failure = failure{m, j.number + 1, late}
 	j.heard, j.until, j.stamp = now, now.Add(f.wait), stampOfFailure(m)
-	j.parts = map[half]json.RawMessage{part: m.fields["error"]}
+	j.parts = map[half]json.RawMessage{halfOf(m): m.fields["error"]}
 	f.bytes += m.event.Size()
 	j.turn = f.waiting.PushBack(j)
 	if f.bytes > f.maxBytes {
@@ -129,9 +127,12 @@ func (f *failures) begin(j *failing, m *mapped, now time.Time) []*failure {
 func (f *failures) end(j *failing) *failure {
 	f.bytes -= j.event.Size()
 	f.waiting.Remove(j.turn)
-	j.turn = nil
 	done := j.failure
-	j.mapped = nil // the job is remembered, its event is not
+	j.turn, j.mapped = nil, nil // the job is remembered, its event is not
+	if j.late {
+		j.number-- // with this the one before has both its parts
+		j.parts = map[half]json.RawMessage{worker: done.fields["error"], baseWorker: done.fields["error"]}
+	}
 	return &done
 }
 

@@ -127,7 +127,7 @@ func (s *Subscriber) Start(ctx context.Context) error {
 		s.workers.Go(func() { s.work(working) })
 	}
 	s.intake.Go(func() { s.throttle.Run(hearing, func(e *holdfast.Event) { s.push(working, item{event: e}) }) })
-	s.intake.Go(func() { s.failures.run(hearing, func(f *failure) { s.push(working, s.failed(f)) }) })
+	s.intake.Go(func() { s.failures.run(hearing, func(f *failure) { s.failed(working, f) }) })
 	s.intake.Go(func() {
 		s.listen(hearing, func(channel, payload string) { s.take(working, channel, payload) })
 	})
@@ -156,7 +156,7 @@ func (s *Subscriber) Stop(ctx context.Context) error {
 		s.push(pushing, item{event: e})
 	}
 	for _, f := range s.failures.flush() {
-		s.push(pushing, s.failed(f))
+		s.failed(pushing, f)
 	}
 	close(s.queue.events)
 	s.workers.Wait()
@@ -211,16 +211,16 @@ func (s *Subscriber) take(ctx context.Context, channel, payload string) {
 			return
 		}
 	case halfOf(m) != whole:
-		ended, counted := s.failures.offer(m, now)
-		if counted {
+		ended, part := s.failures.offer(m, now)
+		if part {
 			s.counters.skipped.Add(1)
 		}
 		for _, f := range ended {
-			s.push(ctx, s.failed(f))
+			s.failed(ctx, f)
 		}
 		return
 	case m.event.Type == machineStatus:
-		s.push(ctx, s.changed(m))
+		s.changed(ctx, m)
 		return
 	}
 	s.push(ctx, item{event: m.event})
