@@ -39,13 +39,50 @@ func (s *Subscriber) failed(ctx context.Context, f *failure) {
 // changed sends the event of a machine's message when the machine says something new: by what all replicas have heard
 // before, so that one that starts, or was cut off for a while, neither repeats what is known nor misses what has changed.
 // The first message ever is news; so are the end of a start and the beginning of a stop whatever was known.
-func (s *Subscriber) changed(ctx context.Context, m *mapped) {
+//
+// What this replica has heard from the machine before is not asked about: that spares a question for each heartbeat, and a
+// heartbeat that is handed over beside the message of a change is not taken for the change.
+func (s *Subscriber) changed(ctx context.Context, m *mapped, now time.Time) {
 	e := m.event
 	subject := machineStatus + "\x00" + string(inside(e.Data)["machine_id"])
-	state, _ := m.data(machineState) // never fails: it is part of e.Data
+	raw, _ := m.data(machineState) // never fails: it is part of e.Data
+	state := string(raw)
 	always := m.updateType() == updateReady || m.updateType() == updateShutdown
+	if s.machines.knows(subject, state, now) && !always {
+		s.counters.skipped.Add(1)
+		return
+	}
 	s.push(ctx, item{event: e, settle: func(ctx context.Context) (bool, error) {
-		since, err := s.agreement.Since(ctx, subject, string(state), e.Timestamp, keepMachine)
+		since, err := s.agreement.Since(ctx, subject, state, e.Timestamp, keepMachine)
 		return always || since == e.Timestamp, err
 	}})
+}
+
+// machines is what was heard of each last, bounded: when it is full, any one makes room.
+type machines map[string]heardState
+
+type heardState struct {
+	state string
+	asked time.Time
+}
+
+const (
+	knownMachines = 10_000
+	askAgain      = time.Hour // much less than keepMachine, so that the replicas do not forget what goes on
+)
+
+// knows tells whether a machine's state is the one that was asked about last, and keeps it.
+func (k machines) knows(subject, state string, now time.Time) bool {
+	last, known := k[subject]
+	if known && last.state == state && now.Sub(last.asked) < askAgain {
+		return true
+	}
+	if !known && len(k) >= knownMachines {
+		for other := range k {
+			delete(k, other)
+			break
+		}
+	}
+	k[subject] = heardState{state, now}
+	return false
 }

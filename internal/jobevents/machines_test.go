@@ -22,7 +22,7 @@ func TestD20_AMachineIsHeardWhenSomethingChanges(t *testing.T) {
 	t.Parallel()
 	b := startBroker(t)
 	first, second, third := &sink{}, &sink{}, &sink{}
-	one := subscribe(t, b, first, jobevents.Options{Workers: 1})
+	one := subscribe(t, b, first, jobevents.Options{Workers: 1}) // so that events are listed in order
 	received := int64(0)
 	say := func(messages ...string) {
 		for _, m := range messages {
@@ -91,4 +91,18 @@ func TestD20_AMachinesEventIsNamedByWhatItSaysAndWhen(t *testing.T) {
 	require.Equal(t, id(a), id(a[:len(a)-1]+`,"structure":{"gpu_count":2}}`), "what is not sent makes no difference")
 	require.NotEqual(t, id(a), id(machineSays("periodic", "ready", "healthy", 2)))
 	require.NotEqual(t, id(a), id(machineSays("periodic", "ready", "unhealthy", 1)))
+}
+
+// Workers hand over side by side: a heartbeat may come before the message of the change that it follows.
+func TestD20_AHeartbeatIsNeverTakenForTheChangeBeforeIt(t *testing.T) {
+	t.Parallel()
+	b := startBroker(t)
+	p := &sink{}
+	s := subscribe(t, b, p, jobevents.Options{})
+	const n = 50
+	for i := range n {
+		b.publish(t, "machine:status:m", fmt.Sprintf(`{"machine_id":"m%d","timestamp":%d,"update_type":"machine_ready"}`, i, 1757066400000))
+		b.publish(t, "machine:status:m", fmt.Sprintf(`{"machine_id":"m%d","timestamp":%d,"update_type":"periodic","status":{"machine":{"phase":"ready"}}}`, i, 1757066400001))
+	}
+	eventually(t, func() bool { return s.Stats() == jobevents.Stats{Received: 2 * n, Processed: n, Skipped: n} })
 }

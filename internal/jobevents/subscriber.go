@@ -83,6 +83,7 @@ type Subscriber struct {
 	queue    *queue
 	throttle *Throttle
 	failures *failures
+	machines machines // of the goroutine that listens
 	jobs     *jobs
 	counters counters
 	retrying atomic.Int64 // events that the publisher could not take yet
@@ -106,7 +107,7 @@ func New(client redis.UniversalClient, p Publisher, a Agreement, j Jobs, options
 	return &Subscriber{
 		client: client, publisher: p, agreement: a, options: o, log: o.Logger, ready: make(chan struct{}),
 		queue: newQueue(o.QueueLen, o.QueueBytes), throttle: NewThrottle(o.ProgressInterval, throttledJobs, throttledBytes),
-		failures: newFailures(o.FailureWait, failingJobs, failedBytes), jobs: newJobs(j),
+		failures: newFailures(o.FailureWait, failingJobs, failedBytes), jobs: newJobs(j), machines: machines{},
 	}
 }
 
@@ -220,7 +221,7 @@ func (s *Subscriber) take(ctx context.Context, channel, payload string) {
 		}
 		return
 	case m.event.Type == machineStatus:
-		s.changed(ctx, m)
+		s.changed(ctx, m, now)
 		return
 	}
 	s.push(ctx, item{event: m.event})
