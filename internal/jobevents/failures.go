@@ -7,6 +7,8 @@ import (
 	"maps"
 	"sync"
 	"time"
+
+	"github.com/emprops/holdfast"
 )
 
 // half tells which of the two messages of a failure one is (CONTRACT 2.6).
@@ -184,7 +186,7 @@ func stampOfFailure(m *mapped) string {
 	return string(m.fields["failed_at"]) + "\x00" + string(m.fields["timestamp"])
 }
 
-// merge is the event of both messages: the worker's values count where both have one. nil when it would be none.
+// merge is the event of both messages: the worker's values count where both have one. nil when it cannot be sent.
 func merge(a, b *mapped, now time.Time) *mapped {
 	if halfOf(a) == worker {
 		a, b = b, a
@@ -196,7 +198,7 @@ func merge(a, b *mapped, now time.Time) *mapped {
 		}
 	}
 	merged, err := both.mapped(nil, now)
-	if err != nil {
+	if err != nil || len(merged.event.Data) > holdfast.MaxEventBytes {
 		return nil
 	}
 	return merged

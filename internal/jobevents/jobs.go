@@ -134,7 +134,7 @@ func (j *jobs) complete(ctx context.Context, e *holdfast.Event) {
 	if len(o.bytes) < len(e.Data) {
 		return // nothing was added
 	}
-	if canonical, err := jsjson.CanonicalObject(nil, o.close()); err == nil {
+	if canonical, err := jsjson.CanonicalObject(nil, o.close()); err == nil && len(canonical) <= holdfast.MaxEventBytes {
 		e.Data = canonical
 	}
 }
