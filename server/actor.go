@@ -9,7 +9,8 @@ import (
 	"connectrpc.com/connect"
 )
 
-// ActorHeader is the request header that says who asks for a change, for the audit trail. It proves nothing.
+// ActorHeader is the request header that says who asks for a change, for the audit trail. It proves nothing; a key's
+// name does, and goes before it.
 const ActorHeader = "X-Holdfast-Actor"
 
 const (

@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	holdfast "github.com/emprops/holdfast"
+	"github.com/emprops/holdfast/internal/apikey"
 	"github.com/emprops/holdfast/proto/gen/holdfast/v1/holdfastv1connect"
 )
 
@@ -46,6 +47,8 @@ type Options struct {
 	TemporalNamespace string   // the namespace in those links
 	// RetryPolicy is for webhooks that set none, or only a part of one; what is zero is the original's (CONTRACT 3.4).
 	RetryPolicy holdfast.RetryPolicy
+	// APIKeys are the keys that callers must have one of; without any, everything is open.
+	APIKeys apikey.Ring
 	// Interceptors run inside error mapping and logging and before the handlers, the first one outermost. What guards
 	// access must implement all three methods: connect.UnaryInterceptorFunc does nothing on streams.
 	Interceptors []connect.Interceptor
@@ -84,7 +87,7 @@ func New(d Deps, o Options) http.Handler {
 	if d.REST != nil {
 		mux.Handle("/", d.REST)
 	}
-	return withCORS(o.AllowedOrigins, mux)
+	return LenientPaths(withCORS(o, withKeys(o.APIKeys, mux, opts...)))
 }
 
 // handlerOptions are the options of every RPC handler. The order of interceptors is part of the security: error mapping

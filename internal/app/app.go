@@ -16,6 +16,7 @@ import (
 
 	"github.com/emprops/holdfast/activities"
 	"github.com/emprops/holdfast/internal/alerting"
+	"github.com/emprops/holdfast/internal/apikey"
 	"github.com/emprops/holdfast/internal/config"
 	"github.com/emprops/holdfast/internal/dispatch"
 	"github.com/emprops/holdfast/internal/emprops"
@@ -67,6 +68,7 @@ type App struct {
 	deliveries  *activities.Deliveries
 	workers     *worker.Workers
 	presence    *presence
+	callers     apikey.Ring
 	alerts      *activities.Alerts
 	consistency *temporalclient.Consistency
 	ingress     *jobevents.Subscriber
@@ -136,6 +138,9 @@ func New(cfg config.Config, roles Roles, version string, logger *zap.Logger) (*A
 			return nil, err
 		}
 		a.alerts.Notifier, a.alerts.Poster = &temporalclient.Alerts{Client: a.temporal}, poster
+	}
+	if a.callers, err = callers(cfg, roles, logger); err != nil {
+		return nil, err
 	}
 	a.wire(credentials{keys}, policy, platform{platformClient})
 	return a, nil
@@ -225,7 +230,7 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 	deps.REST = a.restAPI(&deps)
 	a.http = server.NewHTTPServer(server.New(deps, server.Options{
 		AllowedOrigins: cfg.Security.CORSOrigins, PublicURL: cfg.BaseURL, TemporalUIBase: cfg.Temporal.UIURL,
-		TemporalNamespace: cfg.Temporal.Namespace, RetryPolicy: cfg.Delivery.Retry.Policy(),
+		TemporalNamespace: cfg.Temporal.Namespace, APIKeys: a.callers, RetryPolicy: cfg.Delivery.Retry.Policy(),
 	}), a.logger)
 }
 

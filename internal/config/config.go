@@ -166,6 +166,7 @@ type Node struct {
 // Security is who may call and who may be called.
 type Security struct {
 	SecretKeys    []string // the first seals, all open
+	APIKeys       []string // of callers, hashed, in the form of apikey.Parse; none leaves the API open
 	AllowLoopback bool     // deliveries to this machine
 	AllowPrivate  bool     // deliveries to private networks
 	AllowCIDRs    []string // deliveries to these ranges, whatever else is forbidden

@@ -349,6 +349,7 @@ func TestValidateChecksRelations(t *testing.T) {
 		"heartbeat":              {func(c *Config) { c.Node.HeartbeatInterval = 0 }, "node.heartbeat_interval: "},
 		"TTL under 3 heartbeats": {func(c *Config) { c.Node.TTL = 5 * time.Second }, "node.ttl: must be at least three times node.heartbeat_interval, which is 2s"},
 		"key twice in the ring":  {func(c *Config) { c.Security.SecretKeys = []string{"a", "b", "a"} }, "security.secret_keys: "},
+		"API key":                {func(c *Config) { c.Security.APIKeys = []string{"hush"} }, "security.api_keys: entry 1: must be name:scope:hash"},
 		"range":                  {func(c *Config) { c.Security.AllowCIDRs = []string{"10.0.0.1"} }, `security.allow_cidrs: "10.0.0.1" is not an address range`},
 		"origin":                 {func(c *Config) { c.Security.CORSOrigins = []string{"https://a.example/x"} }, `security.cors_origins: "https://a.example/x" is not an origin`},
 		"port":                   {func(c *Config) { c.Dev.TemporalPort = 70000 }, "dev.temporal_port: "},
@@ -379,7 +380,7 @@ func TestValidateChecksRelations(t *testing.T) {
 func TestG8_PrintShowsNoSecret(t *testing.T) {
 	t.Parallel()
 	c := load(
-		t, CommandServe, []string{"--secret-keys", "hush1,hush2"},
+		t, CommandServe, []string{"--secret-keys", "hush1,hush2", "--api-keys", "ci:read:" + strings.Repeat("0a", 32)},
 		"HUB_REDIS_URL=rediss://user:hush3@redis.example:6380/2?password=hush4&db=1", "EMPROPS_API_KEY=hush5",
 		"EMPROPS_API_URL=https://me:hush6@api.example", "TEMPORAL_API_KEY=hush7", "TEMPORAL_TLS_CLIENT_KEY_DATA=hush8",
 		"TEMPORAL_TLS_CLIENT_CERT_DATA=hush9", "TEMPORAL_TLS_SERVER_CA_CERT_DATA=hush0",
@@ -389,6 +390,7 @@ func TestG8_PrintShowsNoSecret(t *testing.T) {
 	require.NotContains(t, printed, "hush")
 	require.Contains(t, printed, `url: "rediss://user:***@redis.example:6380/2?db=1&password=***" # env HUB_REDIS_URL`)
 	require.Contains(t, printed, `secret_keys: "***" # flag --secret-keys`)
+	require.Contains(t, printed, `api_keys: "***" # flag --api-keys`)
 	require.Contains(t, load(t, CommandServe, nil, serve...).Redacted(), `api_key: "" # default`, "an unset secret is seen to be unset")
 	require.Equal(t, printed, c.String())
 	require.Equal(t, printed, c.GoString())

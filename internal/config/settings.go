@@ -423,6 +423,11 @@ var settings = []setting{
 		at:  func(c *Config) any { return &c.Security.SecretKeys },
 	},
 	{
+		key: "security.api_keys", flag: "api-keys", arg: "KEYS", commands: whereServed, secret: true,
+		doc: "keys that callers must have one of, each name:scope:SHA-256 in hex, comma separated; holdfast key makes one; unset, the API is open",
+		at:  func(c *Config) any { return &c.Security.APIKeys },
+	},
+	{
 		key: "security.allow_loopback", flag: "allow-loopback", commands: everywhere, def: "false", devDef: "true",
 		doc: "deliver to this machine",
 		at:  func(c *Config) any { return &c.Security.AllowLoopback },

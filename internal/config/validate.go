@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/emprops/holdfast"
+	"github.com/emprops/holdfast/internal/apikey"
 )
 
 // temporalMaxPayload is the size past which Temporal refuses a payload, by its default limits.
@@ -132,6 +133,8 @@ func (c *Config) checkSecurity(v *violations) {
 	s := &c.Security
 	v.checkf(len(slices.Compact(slices.Sorted(slices.Values(s.SecretKeys)))) == len(s.SecretKeys), "security.secret_keys",
 		"must not name a key twice")
+	_, err := apikey.ParseRing(s.APIKeys)
+	v.checkf(err == nil, "security.api_keys", "%v", err)
 	for _, cidr := range s.AllowCIDRs {
 		_, err := netip.ParsePrefix(cidr)
 		v.checkf(err == nil, "security.allow_cidrs", "%q is not an address range such as 10.0.0.0/8", cidr)

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/emprops/holdfast"
+	"github.com/emprops/holdfast/server"
 )
 
 // answer is a success: a status and what stands beside "success" in the envelope (CONTRACT 1.1).
@@ -60,11 +61,15 @@ var statuses = map[holdfast.Code]int{
 	holdfast.CodeUnavailable:  http.StatusServiceUnavailable,
 }
 
-// handler writes what a handler answers.
-func (a *api) handler(handle func(*http.Request) (answer, error)) http.Handler {
+// handler writes what a route's handler answers to those who may ask it.
+func (a *api) handler(route route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := server.Permit(r.Context(), route.scope); err != nil {
+			a.fail(w, r, &refusal{http.StatusForbidden, err.Error(), nil})
+			return
+		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		got, err := handle(r)
+		got, err := route.handle(r)
 		if err != nil {
 			a.fail(w, r, err)
 			return

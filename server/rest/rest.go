@@ -3,12 +3,12 @@ package rest
 import (
 	"context"
 	"net/http"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/emprops/holdfast"
+	"github.com/emprops/holdfast/internal/apikey"
 	"github.com/emprops/holdfast/server"
 )
 
@@ -58,45 +58,21 @@ type api struct {
 	now func() time.Time
 }
 
-// New returns the handler of all routes. What it does not know it answers with the original's 404.
+// New returns the handler of all routes, which stands behind server.LenientPaths. What it does not know it answers with the
+// original's 404.
 func New(d Deps, o Options) http.Handler {
 	if d.Logger == nil {
 		d.Logger = zap.NewNop()
 	}
 	o.RetryPolicy = o.RetryPolicy.Merged(holdfast.DefaultRetryPolicy())
 	a := &api{d, o, time.Now}
-	mux, words := http.NewServeMux(), map[string]bool{}
-	for pattern, handle := range map[string]func(*http.Request) (answer, error){
-		"POST /webhooks":                       a.register,
-		"GET /webhooks":                        a.list,
-		"GET /webhooks/{id}":                   a.get,
-		"PUT /webhooks/{id}":                   a.change,
-		"DELETE /webhooks/{id}":                a.remove,
-		"POST /webhooks/{id}/test":             a.test,
-		"GET /webhooks/{id}/stats":             a.stats,
-		"GET /webhooks/{id}/deliveries":        a.attempts,
-		"POST /webhooks/{id}/reconnect":        a.reconnect,
-		"GET /stats/summary":                   a.summary,
-		"GET /deliveries/recent":               a.recent,
-		"POST /test-receivers":                 a.createReceiver,
-		"GET /test-receivers":                  a.receivers,
-		"DELETE /test-receivers/{id}":          a.deleteReceiver,
-		"GET /test-receivers/{id}/requests":    a.received,
-		"DELETE /test-receivers/{id}/requests": a.clearReceived,
-
-		"GET /webhook-monitor/{id}/requests":    a.sessionRequests,
-		"DELETE /webhook-monitor/{id}/requests": a.clearSession,
-	} {
-		mux.Handle(pattern, a.handler(handle))
-		_, path, _ := strings.Cut(pattern, " ")
-		for part := range strings.SplitSeq(path, "/") {
-			words[part] = part != "{id}"
-		}
+	mux := http.NewServeMux()
+	for _, route := range a.routes() {
+		mux.Handle(route.pattern, a.handler(route))
 	}
 	mux.HandleFunc("GET /health", a.health)
-	words["health"] = true
 	mux.HandleFunc("/", a.unknown)
-	return lenientPaths(mux, words)
+	return mux
 }
 
 // NewHealth returns the handler of /health alone, for processes without an API. Of d it needs Operations, Ingress and Checker.
@@ -104,22 +80,33 @@ func NewHealth(d Deps, o Options) http.Handler {
 	return http.HandlerFunc((&api{d, o, time.Now}).health)
 }
 
-// lenientPaths has routes found whatever the case of their words and with a slash at their end (CONTRACT 1). Ids keep theirs.
-func lenientPaths(next http.Handler, words map[string]bool) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		parts := strings.Split(strings.TrimSuffix(r.URL.Path, "/"), "/")
-		for i, p := range parts {
-			if lower := strings.ToLower(p); words[lower] {
-				parts[i] = lower
-			}
-		}
-		path := strings.Join(parts, "/")
-		if path == r.URL.Path || path == "" {
-			next.ServeHTTP(w, r)
-			return
-		}
-		same := r.Clone(r.Context())
-		same.URL.Path, same.URL.RawPath = path, ""
-		next.ServeHTTP(w, same)
-	})
+// route is a method with a path, what it needs a key to be allowed, and who answers.
+type route struct {
+	pattern string
+	scope   apikey.Scope
+	handle  func(*http.Request) (answer, error)
+}
+
+// routes are all of them, except /health, which needs no key.
+func (a *api) routes() []route {
+	return []route{
+		{"POST /webhooks", apikey.Write, a.register},
+		{"GET /webhooks", apikey.Read, a.list},
+		{"GET /webhooks/{id}", apikey.Read, a.get},
+		{"PUT /webhooks/{id}", apikey.Write, a.change},
+		{"DELETE /webhooks/{id}", apikey.Write, a.remove},
+		{"POST /webhooks/{id}/test", apikey.Write, a.test},
+		{"GET /webhooks/{id}/stats", apikey.Read, a.stats},
+		{"GET /webhooks/{id}/deliveries", apikey.Read, a.attempts},
+		{"POST /webhooks/{id}/reconnect", apikey.Operate, a.reconnect},
+		{"GET /stats/summary", apikey.Read, a.summary},
+		{"GET /deliveries/recent", apikey.Read, a.recent},
+		{"POST /test-receivers", apikey.Write, a.createReceiver},
+		{"GET /test-receivers", apikey.Read, a.receivers},
+		{"DELETE /test-receivers/{id}", apikey.Write, a.deleteReceiver},
+		{"GET /test-receivers/{id}/requests", apikey.Read, a.received},
+		{"DELETE /test-receivers/{id}/requests", apikey.Write, a.clearReceived},
+		{"GET /webhook-monitor/{id}/requests", apikey.Read, a.sessionRequests},
+		{"DELETE /webhook-monitor/{id}/requests", apikey.Write, a.clearSession},
+	}
 }

@@ -94,10 +94,10 @@ func setup(t *testing.T, b *backend, options ...func(*rest.Options)) *httptest.S
 	for _, option := range options {
 		option(&o)
 	}
-	srv := httptest.NewServer(rest.New(rest.Deps{
+	srv := httptest.NewServer(server.LenientPaths(rest.New(rest.Deps{
 		Registrations: b, Webhooks: b, Control: b, Operations: b, History: b,
 		Ingress: func() rest.IngressCounts { return rest.IngressCounts{Received: 9, Processed: 7, Skipped: 1, Failed: 1} },
-	}, o))
+	}, o)))
 	t.Cleanup(srv.Close)
 	return srv
 }
