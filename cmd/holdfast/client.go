@@ -106,6 +106,7 @@ func (c *clientCommand) run(ctx context.Context, args []string, p program) int {
 	fs.SortFlags = false
 	do := c.define(fs)
 	address := fs.String("server", cmp.Or(variable(p.environ, config.ServerEnv), defaultServer), "`URL` of the server (env "+config.ServerEnv+")")
+	given := fs.String("api-key", "", "API `KEY`, where the server asks for one (env "+config.APIKeyEnv+")"+fromFile)
 	asJSON := fs.Bool("json", false, "print the answer as JSON")
 	wait := new(time.Duration)
 	if c.waits {
@@ -130,7 +131,11 @@ func (c *clientCommand) run(ctx context.Context, args []string, p program) int {
 	if err != nil {
 		return c.failed(p, *address, err)
 	}
-	err = do(ctx, newClient(p, *address, *asJSON, *wait, c.lasts), id)
+	key, err := credential(cmp.Or(*given, variable(p.environ, config.APIKeyEnv)))
+	if err != nil {
+		return c.failed(p, *address, usageError{"--api-key (env " + config.APIKeyEnv + ") " + err.Error()})
+	}
+	err = do(ctx, newClient(p, *address, key, *asJSON, *wait, c.lasts), id)
 	return c.failed(p, *address, err)
 }
 
@@ -157,18 +162,21 @@ func reachable(address string) error {
 // travel is what an answer may take beyond the wait.
 const travel = 15 * time.Second
 
-func newClient(p program, address string, asJSON bool, wait, lasts time.Duration) *client {
+func newClient(p program, address, key string, asJSON bool, wait, lasts time.Duration) *client {
 	h := &http.Client{Timeout: wait + lasts + travel}
-	actor := connect.WithInterceptors(connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
+	caller := connect.WithInterceptors(connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
 		return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 			req.Header().Set(server.ActorHeader, cmp.Or(variable(p.environ, "USER"), "cli"))
+			if key != "" {
+				req.Header().Set("Authorization", "Bearer "+key)
+			}
 			return next(ctx, req)
 		}
 	}))
 	address = strings.TrimRight(address, "/")
 	return &client{
-		webhooks:   holdfastv1connect.NewWebhookServiceClient(h, address, actor),
-		operations: holdfastv1connect.NewOperationsServiceClient(h, address, actor),
+		webhooks:   holdfastv1connect.NewWebhookServiceClient(h, address, caller),
+		operations: holdfastv1connect.NewOperationsServiceClient(h, address, caller),
 		out:        p.stdout, json: asJSON, wait: wait, server: address,
 	}
 }

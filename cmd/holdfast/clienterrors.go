@@ -50,6 +50,10 @@ func (c *clientCommand) explained(address string, err error) string {
 		return text + "; holdfast webhook list shows what there is"
 	case connect.CodeAborted:
 		return text + " holdfast webhook get shows the revision for --expected-revision."
+	case connect.CodeUnauthenticated:
+		return text + "; give one with --api-key (env " + config.APIKeyEnv + ")"
+	case connect.CodePermissionDenied:
+		return text + "; use another with --api-key (env " + config.APIKeyEnv + ")"
 	case connect.CodeUnimplemented:
 		return text + "; the server is of another version or does not offer this"
 	case connect.CodeUnavailable:

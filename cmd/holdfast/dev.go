@@ -4,11 +4,15 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/emprops/holdfast/internal/apikey"
 	"github.com/emprops/holdfast/internal/app"
 	"github.com/emprops/holdfast/internal/config"
 	"github.com/emprops/holdfast/internal/demo"
@@ -18,6 +22,10 @@ import (
 func dev(ctx context.Context, p program, cfg config.Config, logger *zap.Logger) error {
 	began := time.Now()
 	progress := func(format string, args ...any) { say(p.stdout, "holdfast dev: "+format, args...) }
+	key, err := demoKey(&cfg)
+	if err != nil {
+		return err
+	}
 	d, err := app.StartDev(ctx, cfg, version, logger, progress)
 	if err != nil {
 		return err
@@ -26,7 +34,7 @@ func dev(ctx context.Context, p program, cfg config.Config, logger *zap.Logger) 
 	banner(p, d)
 	if cfg.Dev.Demo {
 		err = demo.Run(ctx, demo.Options{
-			BaseURL: "http://" + d.Addr(), RedisURL: d.Config.Redis.URL, TemporalUI: d.Config.Temporal.UIURL, Out: p.stdout,
+			BaseURL: "http://" + d.Addr(), RedisURL: d.Config.Redis.URL, TemporalUI: d.Config.Temporal.UIURL, APIKey: key, Out: p.stdout,
 		})
 		if err != nil && ctx.Err() == nil {
 			return errors.Join(err, stop(ctx, d.Stop))
@@ -42,6 +50,16 @@ func dev(ctx context.Context, p program, cfg config.Config, logger *zap.Logger) 
 	case err = <-d.Fatal():
 	}
 	return errors.Join(err, stop(ctx, d.Stop))
+}
+
+// demoKey adds a key to those of the configuration, where there are any, for the demonstration of this process alone.
+func demoKey(cfg *config.Config) (string, error) {
+	if !cfg.Dev.Demo || len(cfg.Security.APIKeys) == 0 {
+		return "", nil
+	}
+	key, entry, err := apikey.New("demo-"+strings.ToLower(rand.Text()[:8]), apikey.Write)
+	cfg.Security.APIKeys = append(slices.Clone(cfg.Security.APIKeys), entry)
+	return key, err
 }
 
 // banner shows where everything is.

@@ -35,6 +35,7 @@ Commands of a node:
   serve    API and worker in one process; needs a Temporal and a Redis
   worker   worker only
   config   print the effective configuration of a command, without secrets: holdfast config [dev|serve|worker] [flags]
+  key      make an API key and its entry for security.api_keys
   version  print the version
 
 Commands that ask a running one:
@@ -65,6 +66,8 @@ func run(ctx context.Context, args []string, p program) int {
 		return exitOK
 	case "config":
 		return printConfig(args, p)
+	case "key":
+		return makeKey(args, p)
 	}
 	if code, found := ask(ctx, append([]string{name}, args...), p); found {
 		return code

@@ -27,6 +27,9 @@ const (
 // ServerEnv names the server that client commands talk to. It may stand in the environment of a node.
 const ServerEnv = "HOLDFAST_SERVER"
 
+// APIKeyEnv holds the API key of client commands. It may stand in the environment of a node.
+const APIKeyEnv = "HOLDFAST_API_KEY"
+
 // Load builds the configuration of a command (CommandDev, CommandServe or CommandWorker) from args, the flags after the
 // command's name, and environ, the environment in the form of os.Environ. Flags win over the environment, the environment
 // over the file of --config, the file over defaults. Whatever is not known is an error that names it; a setting that
@@ -166,7 +169,7 @@ func environment(environ []string) map[string]string {
 }
 
 func applyEnvironment(c *Config, env map[string]string) error {
-	known := []string{configEnv, ServerEnv}
+	known := []string{configEnv, ServerEnv, APIKeyEnv}
 	for i := range settings {
 		s := &settings[i]
 		known = append(known, s.env())

@@ -19,6 +19,7 @@ type Options struct {
 	BaseURL    string    // of the node's API, http://host:port
 	RedisURL   string    // of the Redis whose channels the node listens to
 	TemporalUI string    // of the Temporal UI that deliveries link to; "" when there is none
+	APIKey     string    // for the node's API; "" when it asks for none
 	Out        io.Writer // where the lines go
 }
 
@@ -34,7 +35,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer broker.Close()
 	base := strings.TrimRight(o.BaseURL, "/")
-	client := &http.Client{Timeout: callTimeout}
+	client := &http.Client{Timeout: callTimeout, Transport: withKey{o.APIKey}}
 	r := &run{
 		out: printer{o.Out}, base: base, temporalUI: strings.TrimRight(o.TemporalUI, "/"), broker: broker,
 		webhooks:   holdfastv1connect.NewWebhookServiceClient(client, base),
@@ -49,6 +50,18 @@ func Run(ctx context.Context, o Options) error {
 		return fmt.Errorf("demo: %w", err)
 	}
 	return nil
+}
+
+// withKey sends the API key with every request.
+type withKey struct{ key string }
+
+// RoundTrip implements http.RoundTripper.
+func (w withKey) RoundTrip(r *http.Request) (*http.Response, error) {
+	if w.key != "" {
+		r = r.Clone(r.Context())
+		r.Header.Set("Authorization", "Bearer "+w.key)
+	}
+	return http.DefaultTransport.RoundTrip(r)
 }
 
 // run is one run of the demo.
