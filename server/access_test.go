@@ -68,7 +68,9 @@ func TestD49_EveryProtocolNeedsAKeyOfTheScope(t *testing.T) {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
 			b, keys := guarded(t)
-			b.list = func(context.Context, server.DeliveryFilter, int, string) ([]*holdfast.Delivery, string, error) { return nil, "", nil }
+			b.list = func(context.Context, server.DeliveryFilter, int, string) ([]*holdfast.Delivery, string, error) {
+				return nil, "", nil
+			}
 			b.publish = func(context.Context, *holdfast.Event) (server.PublishResult, error) {
 				return server.PublishResult{EventID: "e"}, nil
 			}

@@ -51,6 +51,7 @@ func makeKey(args []string, p program) int {
 		_ = json.NewEncoder(p.stdout).Encode(made) // strings alone cannot fail
 		return exitOK
 	}
-	say(p.stdout, "key    %s\nentry  %s\n\nThe key is for the caller and not shown again; the entry is for security.api_keys (env HOLDFAST_SECURITY_API_KEYS).", made.Key, made.Entry)
+	say(p.stdout, "key    %s\nentry  %s\n", made.Key, made.Entry)
+	say(p.stdout, "The key is for the caller and not shown again; the entry is for security.api_keys (env HOLDFAST_SECURITY_API_KEYS).")
 	return exitOK
 }

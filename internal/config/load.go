@@ -28,7 +28,7 @@ const (
 const ServerEnv = "HOLDFAST_SERVER"
 
 // APIKeyEnv holds the API key of client commands. It may stand in the environment of a node.
-const APIKeyEnv = "HOLDFAST_API_KEY"
+const APIKeyEnv = "HOLDFAST_API_KEY" //nolint:gosec // a name, not a key
 
 // Load builds the configuration of a command (CommandDev, CommandServe or CommandWorker) from args, the flags after the
 // command's name, and environ, the environment in the form of os.Environ. Flags win over the environment, the environment
