@@ -263,6 +263,32 @@ func TestEntriesWaitForAPublisherThatIsFull(t *testing.T) {
 	f.eventually("everything to be taken", func() bool { return c.Stats().Processed == entries && f.empty() })
 }
 
+// A node that cannot publish does not keep its entries from one that can. When it can again it publishes them under the same
+// ids, by which they are known.
+func TestG7_EntriesOfAConsumerThatIsStuckGoToAnother(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const entries = 20
+	for i := range entries {
+		f.add("type", "job_submitted", "data", fmt.Sprintf(`{"i":%d}`, i))
+	}
+	stuck := &published{fail: func(*holdfast.Event) error { return holdfast.Errorf(holdfast.CodeUnavailable, "away") }}
+	a := f.consumer("a", stuck, time.Minute)
+	f.eventually("the first to try them all", func() bool { _, tries := stuck.snapshot(); return tries >= entries })
+
+	well := &published{}
+	b := f.consumer("b", well, 50*time.Millisecond)
+	f.eventually("the second to take them", func() bool { return b.Stats().Processed == entries && f.empty() })
+	require.Zero(t, a.Stats().Received)
+
+	stuck.refuseWith(nil)
+	f.eventually("the first to be done with them", func() bool { return a.Stats().Processed == entries })
+	late, _ := stuck.snapshot()
+	taken, _ := well.snapshot()
+	require.ElementsMatch(t, slices.Collect(maps.Keys(taken)), slices.Collect(maps.Keys(late)), "the ids are the same")
+	require.True(t, f.empty())
+}
+
 func TestAStreamThatIsWipedIsReadOn(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
