@@ -86,7 +86,7 @@ func (h *events) publishOne(ctx context.Context, in *holdfastv1.Event) *holdfast
 		shown.Code, shown.Message = public.Code().String(), public.Message()
 	}
 	if coded, ok := errors.AsType[*holdfast.Error](err); ok && len(coded.Violations) > 0 {
-		shown.Message = (&holdfast.Error{Message: shown.Message, Violations: coded.Violations}).Error() // there are no details here
+		shown.Message = (&holdfast.Error{Message: shown.GetMessage(), Violations: coded.Violations}).Error() // there are no details here
 	}
 	return &holdfastv1.PublishedEvent{EventId: in.GetId(), Error: shown}
 }

@@ -63,7 +63,9 @@ func TestPublishEvents_eachEventHasItsOwnOutcomeAndItsBytes(t *testing.T) {
 func TestPublishEvents_bounds(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.publish = func(context.Context, *holdfast.Event) (server.PublishResult, error) { return server.PublishResult{}, nil }
+	b.publish = func(context.Context, *holdfast.Event) (server.PublishResult, error) {
+		return server.PublishResult{}, nil
+	}
 	for name, body := range map[string]string{
 		"none":          `{"events":[]}`,
 		"absent":        `{}`,
