@@ -23,6 +23,7 @@ import (
 	"github.com/emprops/holdfast/internal/eventstream"
 	"github.com/emprops/holdfast/internal/httpsend"
 	"github.com/emprops/holdfast/internal/jobevents"
+	"github.com/emprops/holdfast/internal/jobrecovery"
 	"github.com/emprops/holdfast/internal/redisadapter"
 	"github.com/emprops/holdfast/internal/redisstore"
 	"github.com/emprops/holdfast/internal/registry"
@@ -73,6 +74,7 @@ type App struct {
 	consistency *temporalclient.Consistency
 	ingress     *jobevents.Subscriber
 	stream      *eventstream.Consumer
+	recovery    *jobrecovery.Recovery
 	health      *health
 	operations  *operations
 	observed    observed
@@ -217,6 +219,9 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 		publisher := observedPublisher{a.publisher(platform), "stream", a.observed}
 		a.stream = eventstream.New(redisadapter.Events{Store: a.store}, publisher, eventstream.Options{Name: cfg.Node.ID, Logger: a.logger})
 	}
+	if cfg.Ingress.RecoveryInterval > 0 {
+		a.recovery = a.newRecovery(platform)
+	}
 	readable := &webhooks{a.registry, a.store}
 	read := deliveries{a.store, &temporalclient.Deliveries{Client: a.temporal}}
 	deps := server.Deps{
@@ -318,6 +323,9 @@ func (a *App) connect(ctx context.Context) {
 	if a.stream != nil {
 		a.stream.Start(ctx)
 	}
+	if a.recovery != nil {
+		a.recovery.Start(ctx)
+	}
 	a.health.connected.Store(true)
 }
 
@@ -397,6 +405,9 @@ func (a *App) Stop(ctx context.Context) error {
 		}
 		if a.stream != nil {
 			part(a.stream.Stop)
+		}
+		if a.recovery != nil {
+			part(a.recovery.Stop)
 		}
 		if a.http != nil {
 			part(a.http.Shutdown)

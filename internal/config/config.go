@@ -153,6 +153,7 @@ type Ingress struct {
 	Stream            bool          // the stream of events, prefix + ":events"
 	ProgressThrottle  time.Duration // least time between two progress events of one job
 	RetryableFailures bool          // job_failed also where the job is tried again (CONTRACT 11)
+	RecoveryInterval  time.Duration // between looks for outcomes of workflows that nobody was told of; 0 does not look
 	OutputsPatience   time.Duration // how long a completed workflow's event waits for the outputs that EMPROPS has
 }
 

@@ -344,6 +344,7 @@ func TestValidateChecksRelations(t *testing.T) {
 		"check":                  {func(c *Config) { c.Registry.CheckInterval = 0 }, "registry.check_interval: "},
 		"confirm":                {func(c *Config) { c.Registry.ConfirmTimeout = 0 }, "registry.confirm_timeout: "},
 		"throttle":               {func(c *Config) { c.Ingress.ProgressThrottle = -1 }, "ingress.progress_throttle: "},
+		"recovery":               {func(c *Config) { c.Ingress.RecoveryInterval = -1 }, "ingress.recovery_interval: "},
 		"outputs":                {func(c *Config) { c.Ingress.OutputsPatience = -1 }, "ingress.outputs_patience: "},
 		"node id":                {func(c *Config) { c.Node.ID = "a/b" }, "node.id: "},
 		"heartbeat":              {func(c *Config) { c.Node.HeartbeatInterval = 0 }, "node.heartbeat_interval: "},

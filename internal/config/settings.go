@@ -396,6 +396,11 @@ var settings = []setting{
 		at:  func(c *Config) any { return &c.Ingress.RetryableFailures },
 	},
 	{
+		key: "ingress.recovery_interval", flag: "ingress-recovery-interval", arg: "DURATION", commands: everywhere, def: "5m",
+		doc: "time between looks for completed and failed workflows that the job broker attested and told nobody of; 0s does not look",
+		at:  func(c *Config) any { return &c.Ingress.RecoveryInterval },
+	},
+	{
 		key: "ingress.outputs_patience", flag: "ingress-outputs-patience", arg: "DURATION",
 		commands: everywhere, def: "10m",
 		doc: "how long workflow_completed waits for outputs that EMPROPS has but does not give, before it is sent without; " +

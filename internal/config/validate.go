@@ -120,6 +120,7 @@ func (c *Config) checkNodes(v *violations) {
 	v.checkf(within(r.CheckInterval, time.Second, 24*time.Hour), "registry.check_interval", "must be between 1s and 24h")
 	v.checkf(within(r.ConfirmTimeout, 100*time.Millisecond, 10*time.Minute), "registry.confirm_timeout", "must be between 100ms and 10m")
 	v.checkf(within(c.Ingress.ProgressThrottle, 0, time.Hour), "ingress.progress_throttle", "must be between 0s and 1h")
+	v.checkf(within(c.Ingress.RecoveryInterval, 0, time.Hour), "ingress.recovery_interval", "must be between 0s and 1h")
 	v.checkf(within(c.Ingress.OutputsPatience, 0, 24*time.Hour), "ingress.outputs_patience", "must be between 0s and 24h")
 	v.checkf(len(n.ID) <= 128 && !strings.ContainsFunc(n.ID, func(r rune) bool { return !isNodeRune(r) }), "node.id",
 		"must be letters, digits and _ - . only, at most 128 of them")

@@ -15,6 +15,7 @@ type Job struct {
 	Status      string          // completed, processing, pending, …
 	CompletedAt string          // ISO 8601; "" while it is not
 	Outputs     json.RawMessage // a JSON array or object; nil while there are none
+	Data        json.RawMessage // all that it knows, an object
 }
 
 // Completed is the status of a job that is done.
@@ -50,7 +51,7 @@ func (c *Client) Job(ctx context.Context, workflowID string) (Job, error) {
 	if err := json.Unmarshal(a.data, &data); err != nil {
 		return Job{}, holdfast.Wrap(holdfast.CodeUnavailable, err, "EMPROPS %s: the answer cannot be read", a.operation)
 	}
-	job := Job{Status: data.Status, CompletedAt: data.CompletedAt}
+	job := Job{Status: data.Status, CompletedAt: data.CompletedAt, Data: a.data}
 	if outputs := data.Data.Outputs; len(outputs) > 0 && string(outputs) != "null" {
 		job.Outputs = outputs
 	}

@@ -29,6 +29,7 @@ func TestJobsAreRead(t *testing.T) {
 	} {
 		job, err := scripted(t, map[string]http.HandlerFunc{"GET /jobs/{id}": say(200, body)}).Job(t.Context(), "w")
 		require.NoError(t, err)
+		job.Data = nil
 		require.Equal(t, emprops.Job{Status: status}, job)
 	}
 }

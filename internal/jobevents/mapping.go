@@ -66,12 +66,13 @@ var mappings = map[string][]field{
 		copied("verified"), copied("message"),
 		picked("workflow_details", "id", "name", "job_type", "status", "progress", "created_at", "completed_at"),
 		copied("outputs_available"), copied("outputs_count"), copied("workflow_output_verified_at"), copied("outputs"),
-		copied("manual_trigger"), copied("trigger_source"), copied("attestations_available"),
+		copied("manual_trigger"), copied("trigger_source"), copied("attestations_available"), copied("recovered"),
 	},
 	channelWorkflowFailed: {
 		common("worker_id"), common("workflow_id"), common("total_steps"), stamped("timestamp", "timestamp"),
 		copied("failed_job_id"), copied("failed_at_step"), copied("error"), copied("failed_at"), copied("workflow_type"),
 		copied("message"), iso("failed_at_iso", "failed_at"), copied("manual_trigger"), copied("trigger_source"),
+		copied("recovered"),
 	},
 }
 

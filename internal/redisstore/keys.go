@@ -80,6 +80,9 @@ func (k keys) eventStream() string { return k.prefix + ":events" }
 // refusedEvents is a stream: entries of eventStream that can never be accepted, each with its "entry" id and "reason".
 func (k keys) refusedEvents() string { return k.prefix + ":events:refused" }
 
+// recovery is a string: the node that looks for what was missed, with a lifetime.
+func (k keys) recovery() string { return k.prefix + ":recovery" }
+
 // deliveries is a sorted set: "<webhook id>/<event id>" by creation time.
 func (k keys) deliveries() string { return k.prefix + ":deliveries" }
 
