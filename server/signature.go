@@ -26,6 +26,16 @@ func checkSignatures(r *ReceivedRequest, secrets []string) *holdfastv1.Signature
 	}
 }
 
+// SignatureVerdicts says what checkSignatures does, for who does not speak the schema: valid, invalid, absent or unknown.
+func SignatureVerdicts(r *ReceivedRequest, secret string) (legacy, standard string) {
+	var secrets []string
+	if secret != "" {
+		secrets = []string{secret}
+	}
+	check := checkSignatures(r, secrets)
+	return check.GetLegacy(), check.GetStandard()
+}
+
 func verdict(signed bool, secrets []string, valid func(secret string) bool) string {
 	switch {
 	case !signed:

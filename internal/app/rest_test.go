@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -125,6 +126,9 @@ func TestD62_MonitorSessionsAreOneForAllNodes(t *testing.T) {
 	_, got = second.rest(t, http.MethodGet, "/webhook-monitor/"+session+"/requests", "")
 	hook := data(got)["requests"].([]any)[1].(map[string]any)
 	require.Equal(t, id, hook["headers"].(map[string]any)["x-webhook-id"])
+	require.Equal(t, map[string]any{"legacy": "valid", "standard": "valid"}, hook["signature"])
+	require.Equal(t, map[string]any{"legacy": "absent", "standard": "absent"}, one["signature"])
+	require.Equal(t, base64.StdEncoding.EncodeToString([]byte(`{"x":1}`)), one["raw_body"], "byte for byte")
 
 	status, got = second.rest(t, http.MethodDelete, "/webhook-monitor/"+session+"/requests", "")
 	require.Equal(t, http.StatusOK, status)

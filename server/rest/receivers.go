@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"mime"
@@ -78,10 +79,7 @@ func (a *api) received(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, ofReceiver(err)
 	}
-	requests := make([]map[string]any, len(stored))
-	for i := range stored {
-		requests[i] = showReceived(&stored[i])
-	}
+	requests := a.showReceived(r.Context(), stored)
 	shown := a.showReceiver(&receiver)
 	return ok(map[string]any{"data": map[string]any{
 		"receiver_id": id, "receiver_url": shown.URL, "created_at": receiver.CreatedAt, "expires_at": receiver.ExpiresAt,
@@ -89,9 +87,29 @@ func (a *api) received(r *http.Request) (answer, error) {
 	}})
 }
 
-// showReceived shows a request as the original stored it. A body that is neither JSON nor a form is shown as its text, where
-// the original lost it.
-func showReceived(r *server.ReceivedRequest) map[string]any {
+// showReceived shows requests, with whether their signatures are right by the secrets of the webhooks that they say to come
+// from (D62).
+func (a *api) showReceived(ctx context.Context, stored []server.ReceivedRequest) []map[string]any {
+	secrets := map[string]string{}
+	shown := make([]map[string]any, len(stored))
+	for i := range stored {
+		r := &stored[i]
+		id := http.Header(r.Headers).Get("X-Webhook-ID")
+		secret, known := secrets[id]
+		if !known && id != "" {
+			if w, err := a.Webhooks.Webhook(ctx, id); err == nil { // else the verdict is unknown
+				secret = w.Secret
+			}
+			secrets[id] = secret
+		}
+		shown[i] = showRequest(r, secret)
+	}
+	return shown
+}
+
+// showRequest shows a request as the original stored it. A body that is neither JSON nor a form is shown as its text, where
+// the original lost it; raw_body has the bytes as they came, in base64.
+func showRequest(r *server.ReceivedRequest, secret string) map[string]any {
 	headers := r.ShownHeaders()
 	query := map[string]string{}
 	if values, err := url.ParseQuery(r.Query); err == nil {
@@ -99,9 +117,11 @@ func showReceived(r *server.ReceivedRequest) map[string]any {
 			query[name] = strings.Join(all, ",")
 		}
 	}
+	legacy, standard := server.SignatureVerdicts(r, secret)
 	return map[string]any{
 		"id": r.ID, "timestamp": r.Time, "method": r.Method, "headers": headers, "body": showBody(r.Body, headers["content-type"]),
 		"query": query, "user_agent": headers["user-agent"], "ip": r.RemoteAddr,
+		"raw_body": r.Body, "signature": map[string]string{"legacy": legacy, "standard": standard},
 	}
 }
 

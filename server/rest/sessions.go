@@ -17,10 +17,7 @@ func (a *api) sessionRequests(r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	requests := make([]map[string]any, len(stored))
-	for i := range stored {
-		requests[i] = showReceived(&stored[i])
-	}
+	requests := a.showReceived(r.Context(), stored)
 	return ok(map[string]any{"data": map[string]any{
 		"session_id": id, "requests": requests, "total_requests": total, "returned_count": len(requests),
 	}})
