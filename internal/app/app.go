@@ -209,19 +209,7 @@ func (a *App) wire(sealer credentials, policy httpsend.AddressPolicy, platform p
 	if !a.roles.API {
 		return
 	}
-	if cfg.Ingress.PubSub {
-		publisher := observedPublisher{a.publisher(platform), "broker", a.observed}
-		a.ingress = jobevents.New(a.redis, publisher, a.store, a.store, jobevents.Options{
-			Logger: a.logger, ProgressInterval: cfg.Ingress.ProgressThrottle, FinalFailuresOnly: !cfg.Ingress.RetryableFailures,
-		})
-	}
-	if cfg.Ingress.Stream {
-		publisher := observedPublisher{a.publisher(platform), "stream", a.observed}
-		a.stream = eventstream.New(redisadapter.Events{Store: a.store}, publisher, eventstream.Options{Name: cfg.Node.ID, Logger: a.logger})
-	}
-	if cfg.Ingress.RecoveryInterval > 0 {
-		a.recovery = a.newRecovery(platform)
-	}
+	a.wireIngress(platform)
 	readable := &webhooks{a.registry, a.store}
 	read := deliveries{a.store, &temporalclient.Deliveries{Client: a.temporal}}
 	deps := server.Deps{
