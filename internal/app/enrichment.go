@@ -8,6 +8,8 @@ import (
 	"github.com/emprops/holdfast/activities"
 	"github.com/emprops/holdfast/internal/dispatch"
 	"github.com/emprops/holdfast/internal/jobevents"
+	"github.com/emprops/holdfast/internal/jobrecovery"
+	"github.com/emprops/holdfast/internal/redisstore"
 	"github.com/emprops/holdfast/internal/temporalclient"
 )
 
@@ -38,10 +40,22 @@ type enriching struct {
 	*dispatch.Dispatcher
 	enrichments *temporalclient.Enrichments
 	patience    time.Duration
+	store       *redisstore.Store
 }
 
-// PublishMessage implements jobevents.Publisher.
+// PublishMessage implements jobevents.Publisher. It leaves word of completions, so that the recovery need not ask EMPROPS
+// about each of them; word that cannot be left costs a question.
 func (p enriching) PublishMessage(ctx context.Context, e *holdfast.Event) error {
+	told := jobrecovery.ToldBy(e)
+	err := p.publish(ctx, e)
+	if err == nil && told != "" {
+		mark := redisstore.EventMark{EventID: told, CreatedAt: time.Now().UnixMilli()}
+		_ = p.store.SettleEvents(ctx, []redisstore.EventMark{mark})
+	}
+	return err
+}
+
+func (p enriching) publish(ctx context.Context, e *holdfast.Event) error {
 	if _, lacks := jobevents.OutputsOf(e); !lacks {
 		return p.Dispatcher.PublishMessage(ctx, e)
 	}
@@ -53,5 +67,5 @@ func (a *App) publisher(p platform) jobevents.Publisher {
 	if !p.Enabled() {
 		return a.dispatcher
 	}
-	return enriching{a.dispatcher, &temporalclient.Enrichments{Client: a.temporal}, a.cfg.Ingress.OutputsPatience}
+	return enriching{a.dispatcher, &temporalclient.Enrichments{Client: a.temporal}, a.cfg.Ingress.OutputsPatience, a.store}
 }

@@ -23,7 +23,7 @@ func completed(a *attestation, job emprops.Job) (*holdfast.Event, error) {
 		m["workflow_details"] = job.Data // of which what a message has is picked
 		m["outputs_available"] = job.Outputs != nil
 	}
-	return event("workflow_completed", m, a.at())
+	return event(completionType, m, a.at())
 }
 
 // failed makes the event that the broker's message would have made (CONTRACT 2.12): the attestation has its fields.

@@ -144,6 +144,37 @@ func TestD65_ACompletionThatWasToldOfIsNotPublishedAgain(t *testing.T) {
 	require.Zero(t, w.recovery.Stats().Waiting)
 }
 
+// EMPROPS allows so many questions a minute (CONTRACT 7): it is not asked about what somebody was told of, and about the rest
+// bit by bit.
+func TestD65_EMPROPSIsAskedSparingly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, true)
+	const told, missed = 200, 70
+	for i := range told {
+		id := fmt.Sprintf("told%d", i)
+		w.attest("api:workflow:completion:"+id, completion(id, time.Hour))
+		live := &holdfast.Event{Type: "workflow_completed", Data: json.RawMessage(`{"workflow_id":"` + id + `"}`)}
+		mark := redisstore.EventMark{EventID: jobrecovery.ToldBy(live), CreatedAt: now.Add(-59 * time.Minute).UnixMilli()}
+		require.NoError(t, w.store.SettleEvents(t.Context(), []redisstore.EventMark{mark}))
+	}
+	for i := range missed {
+		id := fmt.Sprintf("missed%d", i)
+		w.attest("api:workflow:completion:"+id, completion(id, time.Hour))
+		w.jobs[id] = done("2026-11-29T11:00:00.000Z")
+	}
+	w.look(50)
+	require.Equal(t, 50, w.asked)
+	require.EqualValues(t, missed-50, w.recovery.Stats().Waiting)
+	w.look(missed)
+	require.Equal(t, missed, w.asked)
+
+	// Told of an earlier run of the workflow, nobody was of this one.
+	w.attest("api:workflow:completion:told0:attempt-2", completion("told0", 30*time.Minute))
+	w.jobs["told0"] = done("2026-11-29T11:30:00.000Z")
+	w.look(missed + 1)
+	require.Empty(t, jobrecovery.ToldBy(&holdfast.Event{Type: "complete_job", Data: json.RawMessage(`{"workflow_id":"w"}`)}))
+}
+
 func TestD65_AWorkflowThatEMPROPSDoesNotKnowCountsAsAttested(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, true)

@@ -36,11 +36,16 @@ func (a Attestations) Read(ctx context.Context, key string) (string, error) {
 	return a.Store.Attestation(ctx, key)
 }
 
-// Known implements jobrecovery.Store: an event that somebody is just making durable is known too.
-func (a Attestations) Known(ctx context.Context, eventID string) (bool, error) {
-	_, err := a.Store.EventMark(ctx, eventID)
-	if holdfast.ErrorCode(err) == holdfast.CodeNotFound {
-		return false, nil
+// Known implements jobrecovery.Store. Of an event that somebody is just making durable it cannot be told: CodeAborted.
+func (a Attestations) Known(ctx context.Context, eventID string) (time.Time, error) {
+	mark, err := a.Store.EventMark(ctx, eventID)
+	switch {
+	case holdfast.ErrorCode(err) == holdfast.CodeNotFound:
+		return time.Time{}, nil
+	case err != nil:
+		return time.Time{}, err
+	case mark.Claimed:
+		return time.Time{}, holdfast.Errorf(holdfast.CodeAborted, "the event %s is being published", eventID)
 	}
-	return err == nil, err
+	return time.UnixMilli(mark.CreatedAt), nil
 }
