@@ -41,11 +41,11 @@ var payloads = map[string]string{
 		`"workflow_details":{"id":"$workflow","name":"Test workflow","job_type":"comfyui","status":"completed",` +
 		`"progress":100,"created_at":"$time","completed_at":"$time"},"outputs_available":true,"outputs_count":1,` +
 		`"workflow_output_verified_at":"$time","outputs":[{"id":"test_output","url":"https://example.com/test_output.png"}],` +
-		`"manual_trigger":false,"trigger_source":"test","attestations_available":{"api_attestation":false,"worker_attestations":false},` +
+		`"manual_trigger":false,"trigger_source":"test","recovered":false,"attestations_available":{"api_attestation":false,"worker_attestations":false},` +
 		plainKeys + `}`,
 	"workflow_failed": `{"worker_id":"$worker","workflow_id":"$workflow","total_steps":5,"timestamp":$ms,"failed_job_id":"$job",` +
 		`"failed_at_step":3,"error":"Test error: this is a simulated failure","failed_at":$ms,"workflow_type":"multi_step",` +
-		`"failed_at_iso":"$time","manual_trigger":false,"trigger_source":"test","job_type":"comfyui",` + plainKeys + `}`,
+		`"failed_at_iso":"$time","manual_trigger":false,"trigger_source":"test","recovered":false,"job_type":"comfyui",` + plainKeys + `}`,
 }
 
 const (
