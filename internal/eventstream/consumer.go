@@ -2,7 +2,6 @@ package eventstream
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,8 +38,6 @@ const (
 	readWait       = 250 * time.Millisecond // for the first entry; a stop waits as long
 	publishTimeout = 5 * time.Second        // of one try
 	forgottenIdle  = 10 * time.Minute       // of consumers that are removed
-	firstBackoff   = 50 * time.Millisecond
-	maxBackoff     = 5 * time.Second
 )
 
 // Consumer takes events from the stream and hands them to a publisher. Make it with New.
@@ -107,7 +104,7 @@ func (c *Consumer) Stats() jobevents.Stats {
 // run takes batch after batch. It has only one in hand: while nothing can be published, nothing is taken.
 func (c *Consumer) run(ctx context.Context) {
 	var claimed, tidied time.Time
-	backoff := firstBackoff
+	var backoff jobevents.Backoff
 	for ctx.Err() == nil {
 		now := time.Now()
 		if now.Sub(tidied) > forgottenIdle {
@@ -134,11 +131,10 @@ func (c *Consumer) run(ctx context.Context) {
 			c.options.Logger.Info("the stream of events is read")
 		}
 		if err != nil {
-			pause(ctx, backoff)
-			backoff = min(2*backoff, maxBackoff)
+			backoff.Wait(ctx, err)
 			continue
 		}
-		backoff = firstBackoff
+		backoff = jobevents.Backoff{}
 		c.publishAll(ctx, entries)
 	}
 }
@@ -173,7 +169,7 @@ func (c *Consumer) publish(ctx context.Context, e Entry) bool {
 		c.skipped.Add(1)
 		return true
 	}
-	for backoff := firstBackoff; err == nil; backoff = min(2*backoff, maxBackoff) {
+	for backoff := (jobevents.Backoff{}); err == nil; {
 		if err = c.try(ctx, *event); err == nil {
 			c.processed.Add(1)
 			return true
@@ -181,7 +177,7 @@ func (c *Consumer) publish(ctx context.Context, e Entry) bool {
 		if holdfast.ErrorCode(err) == holdfast.CodeInvalid {
 			break
 		}
-		if pause(ctx, max(backoff, retryAfter(err))); ctx.Err() != nil {
+		if backoff.Wait(ctx, err); ctx.Err() != nil {
 			return false
 		}
 		err = nil
@@ -198,21 +194,4 @@ func (c *Consumer) try(ctx context.Context, own holdfast.Event) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
 	defer cancel()
 	return c.publisher.PublishMessage(ctx, &own)
-}
-
-// retryAfter is the wish of the publisher, bounded.
-func retryAfter(err error) time.Duration {
-	if e, ok := errors.AsType[*holdfast.Error](err); ok {
-		return min(e.RetryAfter, maxBackoff)
-	}
-	return 0
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

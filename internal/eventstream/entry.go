@@ -20,31 +20,44 @@ type Entry struct {
 	Fields map[string]string
 }
 
+// The fields that mean something.
+const (
+	fieldID        = "id"
+	fieldType      = "type"
+	fieldTimestamp = "timestamp"
+	fieldData      = "data"
+	fieldChannel   = "channel"
+	fieldMessage   = "message"
+)
+
+// Fields are the fields of an Entry that mean something.
+var Fields = []string{fieldID, fieldType, fieldTimestamp, fieldData, fieldChannel, fieldMessage}
+
 // event makes the event of an entry. It depends on nothing but the entry, so that one that is taken a second time is known
 // by its id (G6). nil without an error: no event comes of it. CodeInvalid names the field.
 func (e *Entry) event() (*holdfast.Event, error) {
 	added := e.time()
-	if channel, ok := e.Fields["channel"]; ok {
-		got, ok, err := jobevents.Map(channel, []byte(e.Fields["message"]), added)
+	if channel, ok := e.Fields[fieldChannel]; ok {
+		got, ok, err := jobevents.Map(channel, []byte(e.Fields[fieldMessage]), added)
 		if err != nil || !ok {
 			return nil, err
 		}
 		return got, nil
 	}
 	event := &holdfast.Event{
-		ID: e.Fields["id"], Type: e.Fields["type"], Timestamp: added.UnixMilli(), Data: json.RawMessage(e.Fields["data"]),
+		ID: e.Fields[fieldID], Type: e.Fields[fieldType], Timestamp: added.UnixMilli(), Data: json.RawMessage(e.Fields[fieldData]),
 	}
 	var wrong []holdfast.Violation
 	if event.Type == "" {
-		wrong = append(wrong, holdfast.Violation{Field: "type", Description: "is required, or channel and message"})
+		wrong = append(wrong, holdfast.Violation{Field: fieldType, Description: "is required, or channel and message"})
 	}
 	if len(event.Data) == 0 {
-		wrong = append(wrong, holdfast.Violation{Field: "data", Description: "is required, a JSON object"})
+		wrong = append(wrong, holdfast.Violation{Field: fieldData, Description: "is required, a JSON object"})
 	}
-	if text, ok := e.Fields["timestamp"]; ok {
+	if text, ok := e.Fields[fieldTimestamp]; ok {
 		ms, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || ms <= 0 {
-			wrong = append(wrong, holdfast.Violation{Field: "timestamp", Description: "must be ms since the epoch"})
+			wrong = append(wrong, holdfast.Violation{Field: fieldTimestamp, Description: "must be ms since the epoch"})
 		}
 		event.Timestamp = ms
 	}

@@ -2,17 +2,10 @@ package jobevents
 
 import (
 	"context"
-	"errors"
-	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/emprops/holdfast"
-)
-
-const (
-	firstBackoff = 50 * time.Millisecond
-	maxBackoff   = 5 * time.Second
 )
 
 // work publishes what is queued until the queue is closed and empty.
@@ -35,7 +28,7 @@ func (s *Subscriber) publish(ctx context.Context, i item) {
 			s.log.Info("job events are handed over again")
 		}
 	}()
-	for backoff := firstBackoff; ; backoff = min(2*backoff, maxBackoff) {
+	for backoff := (Backoff{}); ; {
 		sent, err := s.handOver(ctx, &i)
 		switch {
 		case err != nil:
@@ -64,7 +57,7 @@ func (s *Subscriber) publish(ctx context.Context, i item) {
 				s.log.Warn("job events cannot be handed over, trying again", zap.String("event_type", e.Type), zap.Error(err))
 			}
 		}
-		pause(ctx, max(backoff, retryAfter(err)))
+		backoff.Wait(ctx, err)
 	}
 }
 
@@ -81,22 +74,4 @@ func (s *Subscriber) handOver(ctx context.Context, i *item) (sent bool, err erro
 		return false, nil
 	}
 	return true, s.publisher.PublishMessage(ctx, i.event)
-}
-
-// retryAfter is the wish of the publisher, bounded so that a wrong one cannot stall a worker.
-func retryAfter(err error) time.Duration {
-	if e, ok := errors.AsType[*holdfast.Error](err); ok {
-		return min(e.RetryAfter, maxBackoff)
-	}
-	return 0
-}
-
-// pause waits for d or until ctx is done.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

@@ -23,6 +23,11 @@ func (e Events) ClaimEntries(ctx context.Context, consumer string, count int, id
 	return streamEntries(got), err
 }
 
+// RefuseEntry implements eventstream.Stream.
+func (e Events) RefuseEntry(ctx context.Context, id, reason string) error {
+	return e.Store.RefuseEntry(ctx, id, reason, eventstream.Fields...)
+}
+
 func streamEntries(stored []redisstore.StreamEntry) []eventstream.Entry {
 	out := make([]eventstream.Entry, len(stored))
 	for i, s := range stored {

@@ -23,16 +23,6 @@ const (
 	refusedKept, refusedBytes = 1000, 16 << 10
 )
 
-// The fields of an entry: an event, or a message of the job broker with its channel.
-const (
-	FieldID        = "id"
-	FieldType      = "type"
-	FieldTimestamp = "timestamp"
-	FieldData      = "data"
-	FieldChannel   = "channel"
-	FieldMessage   = "message"
-)
-
 var (
 	//go:embed lua/take_entries.lua
 	takeEntriesSource string
@@ -103,12 +93,15 @@ func (s *Store) TakeEntries(ctx context.Context, ids ...string) error {
 }
 
 // RefuseEntry moves an entry to the stream of those that can never be accepted, of which the last 1,000 are kept, with its
-// reason. CodeUnavailable.
-func (s *Store) RefuseEntry(ctx context.Context, id, reason string) error {
+// reason and the beginnings of the fields named. CodeUnavailable.
+func (s *Store) RefuseEntry(ctx context.Context, id, reason string, fields ...string) error {
+	args := []any{streamGroup, id, reason, refusedKept, refusedBytes}
+	for _, f := range fields {
+		args = append(args, f)
+	}
 	keys := []string{s.keys.eventStream(), s.keys.refusedEvents()}
 	return unavailable("refusing an entry of the stream of events",
-		refuseEntryScript.Run(ctx, s.client, keys, streamGroup, id, reason, refusedKept, refusedBytes,
-			FieldID, FieldType, FieldTimestamp, FieldData, FieldChannel, FieldMessage).Err())
+		refuseEntryScript.Run(ctx, s.client, keys, args...).Err())
 }
 
 // TidyConsumers forgets consumers that were not heard of for longer than idle and hold no entries. CodeUnavailable.
